@@ -1,0 +1,1 @@
+"""The embedded stack: real Kafka, S3 server and PostgreSQL as child processes."""

@@ -1,0 +1,1 @@
+"""Ports, adapters, settings, telemetry and process lifecycle shared by the services."""

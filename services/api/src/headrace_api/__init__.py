@@ -1,0 +1,1 @@
+"""The inspection API and console."""

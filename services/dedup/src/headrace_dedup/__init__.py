@@ -1,0 +1,1 @@
+"""The deduplication service: events.raw in, verdicts and clean events out."""

@@ -1,0 +1,1 @@
+"""The ingestion service: HTTP in, events.raw out."""

@@ -1,0 +1,1 @@
+"""The loader: stages, archives and loads clean events."""
