@@ -97,7 +97,7 @@ def next_end(manifest: Manifest) -> ChainEnd:
 
 def row_digest(dedup_id: str, src_partition: int, src_offset: int, fingerprint: int) -> int:
     """One row's part of the content sum: identity, source position and fingerprint, and nothing that a batch job changes."""
-    return xxh3_128_intdigest(f"{dedup_id}:{src_partition}:{src_offset}:{fingerprint:016x}")
+    return xxh3_128_intdigest(f"{dedup_id}:{src_partition}:{src_offset}:{fingerprint:016x}".encode())
 
 
 def content_sum(digests: Iterable[int]) -> str:

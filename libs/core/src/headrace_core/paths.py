@@ -60,7 +60,7 @@ def parse_manifest_key(key: str) -> ChainPosition | None:
     name, _, suffix = parts[3].partition(".")
     if suffix != "json" or len(name) != 20 or not name.isdigit() or not parts[2].startswith("p="):
         return None
-    return ChainPosition(parts[1], int(parts[2][2:]), int(name))  # type: ignore[arg-type]  # checked against the mapping
+    return ChainPosition(parts[1], int(parts[2][2:]), int(name))
 
 
 def object_key(kind: ChainKind, partition: int, start: int, end: int, *, appended_ms: int, nonce: str) -> str:
