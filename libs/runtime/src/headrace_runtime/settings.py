@@ -1,0 +1,108 @@
+"""Settings from the environment: one prefix, typed, and a start that stops with name, reason and fix where one is wrong.
+
+A service composes its settings class from the groups here; nothing reads the environment anywhere else.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from headrace_core.errors import ConfigurationError
+
+__all__ = [
+    "ENV_PREFIX",
+    "HttpSettings",
+    "KafkaSettings",
+    "MappingSettings",
+    "ProcessSettings",
+    "StoreSettings",
+    "WarehouseSettings",
+    "load_settings",
+]
+
+ENV_PREFIX = "HEADRACE_"
+
+
+def _default_instance() -> str:
+    return f"{socket.gethostname()}-{os.getpid()}"
+
+
+class ProcessSettings(BaseSettings):
+    """What every process has."""
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="ignore", frozen=True)
+
+    instance: str = Field(
+        default_factory=_default_instance, description="Name of this process in blocks and manifests."
+    )
+    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    shutdown_grace_s: float = Field(25.0, gt=0, description="Seconds from SIGTERM to a forced end.")
+    otlp_endpoint: str | None = Field(
+        None, description="Base URL of an OTLP collector for traces; none without it."
+    )
+
+
+class HttpSettings(ProcessSettings):
+    """Where the process listens: the service's own interface, or health and metrics of a worker."""
+
+    http_host: str = "127.0.0.1"
+    http_port: int = Field(8080, ge=0, le=65535)
+
+
+class KafkaSettings(ProcessSettings):
+    """The log, and the partition count that the installation was made with."""
+
+    kafka_bootstrap: str = Field(description="host:port,host:port of the brokers.")
+    partitions: int = Field(
+        12, ge=1, le=1000, description="Partition count of the installation; it never changes."
+    )
+
+
+class StoreSettings(ProcessSettings):
+    """The object store. Without keys the ambient credentials of the platform are used."""
+
+    s3_bucket: str
+    s3_endpoint: str | None = Field(None, description="URL of an S3 server that is not AWS.")
+    s3_region: str = "us-east-1"
+    s3_access_key_id: SecretStr | None = None
+    s3_secret_access_key: SecretStr | None = None
+
+
+class WarehouseSettings(ProcessSettings):
+    """The warehouse."""
+
+    warehouse_dsn: SecretStr = Field(description="postgresql://user:password@host:port/database")
+
+
+class MappingSettings(ProcessSettings):
+    """Where mapping files for legacy shapes lie."""
+
+    mappings_dir: Path | None = Field(None, description="Folder of mapping files (*.yaml); none without it.")
+
+
+SettingsT = TypeVar("SettingsT", bound=BaseSettings)
+
+
+def load_settings(settings: type[SettingsT]) -> SettingsT:
+    """Read ``settings`` from the environment; ConfigurationError names each variable that is missing or wrong."""
+    try:
+        return settings()
+    except ValidationError as error:
+        lines = [_explain(problem["loc"], problem["msg"], problem["type"]) for problem in error.errors()]
+        raise ConfigurationError(
+            "The configuration is not usable.",
+            why="; ".join(lines),
+            fix="Set the variables named above and start again; docs/configuration.md lists them all.",
+            code="configuration",
+        ) from None
+
+
+def _explain(location: tuple[int | str, ...], message: str, kind: str) -> str:
+    name = ENV_PREFIX + "_".join(str(part) for part in location).upper()
+    return f"{name} is not set" if kind == "missing" else f"{name}: {message}"
