@@ -1,0 +1,39 @@
+"""Errors of the embedded stack: each says what happened, why, and what to do about it."""
+
+__all__ = [
+    "FetchError",
+    "JavaMissingError",
+    "LocalStackError",
+    "PortTakenError",
+    "ProcessFailedError",
+    "StackInUseError",
+    "StackMismatchError",
+]
+
+
+class LocalStackError(Exception):
+    """The embedded stack cannot do what was asked; the message tells a person why and how to fix it."""
+
+
+class StackInUseError(LocalStackError):
+    """Another process runs a stack in the same folder."""
+
+
+class StackMismatchError(LocalStackError):
+    """The folder was created with other settings than the ones asked for now."""
+
+
+class PortTakenError(LocalStackError):
+    """A foreign process listens on a port that belongs to this stack's fixed endpoints."""
+
+
+class ProcessFailedError(LocalStackError):
+    """A child process ended by itself or was not ready in time; the message holds the end of its log."""
+
+
+class FetchError(LocalStackError):
+    """A file of a lock could not be fetched, or what came is not what the lock says."""
+
+
+class JavaMissingError(LocalStackError):
+    """No Java of a sufficient version was found."""

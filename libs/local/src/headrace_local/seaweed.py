@@ -1,0 +1,94 @@
+"""SeaweedFS as the S3 server (`weed mini`): one process on loopback, telemetry off, memory bounded."""
+
+import json
+import shutil
+import sysconfig
+from collections.abc import Mapping
+from pathlib import Path
+
+from headrace_local.endpoints import S3_REGION
+from headrace_local.errors import LocalStackError
+from headrace_local.ports import LOOPBACK
+from headrace_local.processes import ServiceProcess
+from headrace_local.s3_probe import S3Access, s3_accepts_objects
+from headrace_local.server import Server
+
+__all__ = ["PORT_FLAGS", "SeaweedServer"]
+
+PORT_FLAGS = (
+    "s3.port",
+    "s3.port.grpc",
+    "master.port",
+    "master.port.grpc",
+    "volume.port",
+    "volume.port.grpc",
+    "filer.port",
+    "filer.port.grpc",
+    "admin.port",
+    "admin.port.grpc",
+)
+"""Every port the server opens, named as its flags are."""
+
+_ACTIONS = ["Admin", "Read", "Write", "List", "Tagging"]
+
+
+class SeaweedServer(Server):
+    """The S3 server of a stack; `ports` are those of `PORT_FLAGS`."""
+
+    def __init__(
+        self, folder: Path, ports: Mapping[str, int], *, bucket: str, access_key: str, secret_key: str
+    ) -> None:
+        super().__init__("s3", folder, ports)
+        self.access = S3Access(self.endpoint, bucket, access_key, secret_key, S3_REGION)
+
+    @property
+    def endpoint(self) -> str:
+        """Base address for path-style requests."""
+        return f"http://{LOOPBACK}:{self.ports['s3.port']}"
+
+    async def _prepare(self) -> ServiceProcess:
+        data, identities = self.folder / "data", self.folder / "identities.json"
+        data.mkdir(exist_ok=True)
+        identities.touch(mode=0o600)
+        identities.write_text(json.dumps({"identities": [self._identity()]}))
+        return ServiceProcess(
+            self.name,
+            [_weed(), "-logtostderr", "mini", f"-dir={data}", *self._flags(), f"-s3.config={identities}"],
+            # The server grows to 900 MB under load if its garbage collector is not told to bound it.
+            {"GOMEMLIMIT": "384MiB"},
+            self.log_path,
+            cwd=self.folder,
+            ready=self._accepts_objects,
+        )
+
+    def _flags(self) -> list[str]:
+        return [
+            f"-ip={LOOPBACK}",
+            f"-ip.bind={LOOPBACK}",
+            *(f"-{flag}={self.ports[flag]}" for flag in PORT_FLAGS),
+            f"-bucket={self.access.bucket}",
+            "-master.telemetry=false",
+            "-s3.port.iceberg=0",
+            "-s3.port.lance=0",
+            "-admin.ui=false",
+            "-webdav=false",
+        ]
+
+    def _identity(self) -> dict[str, object]:
+        keys = {"accessKey": self.access.access_key, "secretKey": self.access.secret_key}
+        return {"name": "headrace", "credentials": [keys], "actions": _ACTIONS}
+
+    async def _accepts_objects(self) -> bool:
+        return await s3_accepts_objects(self.access)
+
+
+def _weed() -> Path:
+    beside_python = Path(sysconfig.get_path("scripts")) / "weed"
+    if beside_python.exists():
+        return beside_python
+    on_path = shutil.which("weed")
+    if on_path is None:
+        raise LocalStackError(
+            "the S3 server `weed` is missing though headrace-local depends on it; repair the environment: uv sync"
+        )
+    return Path(on_path)
