@@ -1,0 +1,94 @@
+"""Staged files made by hand: clean events as Parquet, with the manifest entry that names them."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from headrace_core.events import CleanEvent, Column, columns_of
+from headrace_core.keys import dedup_id
+from headrace_core.manifest import File
+from headrace_loader.load_files import CheckedFile, ManifestFile, check_file
+
+__all__ = ["DAY", "clean_row", "encode_rows", "staged_file"]
+
+DAY = datetime(2026, 11, 20, tzinfo=UTC)
+"""Midnight of the day that most rows are of."""
+
+_ARROW: dict[str, pa.DataType] = {
+    "uuid": pa.string(),
+    "text": pa.string(),
+    "json": pa.string(),
+    "timestamp": pa.timestamp("us", tz="UTC"),
+    "smallint": pa.int16(),
+    "integer": pa.int32(),
+    "bigint": pa.int64(),
+    "decimal": pa.decimal128(18, 4),
+}
+
+
+def _schema() -> pa.Schema:
+    columns: tuple[Column, ...] = columns_of(CleanEvent)
+    return pa.schema([(column.name, _ARROW[column.kind]) for column in columns] + [("file_id", pa.int64())])
+
+
+def clean_row(event: str, *, at: datetime = DAY, offset: int = 0, **more: Any) -> dict[str, Any]:
+    """A row of the event with id ``event``: required columns filled in, the others null unless given in ``more``."""
+    source = more.get("source", "shop")
+    user = more.get("user_id")
+    row: dict[str, Any] = {
+        "dedup_id": dedup_id(source, event).hex(),
+        "event_id": event,
+        "id_source": "client",
+        "source": source,
+        "dialect": "native",
+        "event_type": "track",
+        "event_name": "Order Completed",
+        "event_ts": at,
+        "received_ts": at + timedelta(seconds=1),
+        "ts_quality": "exact",
+        "user_key": f"u:{user}" if user else f"a:{more.get('anonymous_id', 'anon')}",
+        "identity_status": "anonymous",
+        "revenue": Decimal("9.9900"),
+        "currency": "EUR",
+        "properties": '{"b":1,  "a":[1.50,null]}',
+        "schema_version": 1,
+        "rules_version": 1,
+        "src_partition": 0,
+        "src_offset": offset,
+    }
+    return {**row, **more}
+
+
+def encode_rows(rows: Sequence[dict[str, Any]], file_id: int) -> bytes:
+    """The rows as a Parquet file."""
+    table = pa.Table.from_pylist([{**row, "file_id": file_id} for row in rows], schema=_schema())
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    return bytes(sink.getvalue())
+
+
+def staged_file(
+    rows: Sequence[dict[str, Any]], *, start: int, partition: int = 0, nonce: str = "n"
+) -> CheckedFile:
+    """A checked file of ``rows`` whose manifest starts at ``start``."""
+    key = f"staged/events/date=2026-11-20/hour=00/p={partition:02d}/{start:020d}-{start + 10:020d}-{nonce}.parquet"
+    empty = File(key=key, rows=len(rows), bytes=0, sha256="")
+    received = [round(row["received_ts"].timestamp() * 1_000_000) for row in rows]
+    entry = ManifestFile.of(
+        empty,
+        partition=partition,
+        chain_start=start,
+        chain_end=start + 10,
+        schema_version=1,
+        min_received_us=min(received),
+        max_received_us=max(received),
+    )
+    content = encode_rows(rows, entry.file_id)
+    file = File(key=key, rows=len(rows), bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+    return check_file(replace(entry, file=file), content)
