@@ -1,7 +1,8 @@
 """Worlds in which the log contract runs: the in-memory log and the real brokers."""
 
+import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -10,7 +11,7 @@ from headrace_runtime.kafka import KafkaConnection, KafkaLogAdmin, KafkaLogReade
 from headrace_runtime.memory_log import MemoryLog, MemoryLogAdmin, MemoryLogReader, MemoryLogWriter
 from headrace_runtime.ports_log import LogAdmin, LogReader, LogWriter, Record, TopicPartition, TopicSpec
 
-__all__ = ["DEADLINE_S", "LogWorld", "log_world", "read_all", "rows"]
+__all__ = ["DEADLINE_S", "LogWorld", "eventually", "log_world", "read_all", "rows"]
 
 DEADLINE_S = 20.0
 _Adapter = TypeVar("_Adapter", LogReader, LogWriter, LogAdmin)
@@ -61,6 +62,15 @@ class LogWorld:
         await made.start(deadline_s=DEADLINE_S)
         self.cleanup.push_async_callback(made.stop)
         return made
+
+
+async def eventually(check: Callable[[], Awaitable[bool]]) -> None:
+    """Wait until a check holds; TimeoutError where it does not within DEADLINE_S."""
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            if await check():
+                return
+            await asyncio.sleep(0.05)
 
 
 async def read_all(reader: LogReader, tps: list[TopicPartition]) -> dict[TopicPartition, list[Record]]:

@@ -29,7 +29,6 @@ from headrace_runtime.split_batch import split_batch
 
 __all__ = ["KafkaLogWriter"]
 
-_MAX_SEQUENCE = 1_000_000_000
 _MAX_WAITING = 64
 _NO_TRANSACTION_TIMEOUT_MS = 2**31 - 1
 
@@ -53,6 +52,7 @@ class KafkaLogWriter:
     """`LogWriter` on Kafka.
 
     `max_batch_bytes` is the brokers' limit for one encoded batch; `append_all` cuts at `split_bytes` of raw records.
+    A producer id is given up before a partition's sequence passes `max_sequence`.
     """
 
     def __init__(
@@ -62,12 +62,14 @@ class KafkaLogWriter:
         max_batch_bytes: int = 8 << 20,
         split_bytes: int = 4 << 20,
         zstd_level: int = 1,
+        max_sequence: int = 1_000_000_000,
         now_ms: Callable[[], int] = _wall_clock_ms,
     ) -> None:
         self._cluster = Cluster(connection)
         self._replication_timeout_s = connection.request_timeout_s * 0.8
         self._max_batch_bytes, self._split_bytes = max_batch_bytes, split_bytes
         self._encoder, self._now_ms = BatchEncoder(zstd_level), now_ms
+        self._max_sequence = max_sequence
         self._lanes: dict[TopicPartition, _Lane] = {}
         self._identity = (-1, -1)
         self._dispatcher: Dispatcher | None = None
@@ -179,7 +181,7 @@ class KafkaLogWriter:
     ) -> int:
         if self._dispatcher is None:
             raise refused(tp, "The writer was stopped.")
-        if lane.sequence + encoded.records > _MAX_SEQUENCE:
+        if lane.sequence + encoded.records > self._max_sequence:
             # aiokafka and brokers wrap sequences differently; a fresh producer id never gets there.
             left = deadline - asyncio.get_running_loop().time()
             lane.producer_id, lane.producer_epoch = await self._new_identity(left)
