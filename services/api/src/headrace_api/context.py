@@ -1,0 +1,89 @@
+"""What an API process owns, from start to end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from headrace_api.app import create_app
+from headrace_api.census import Census
+from headrace_api.feeds import Feeds
+from headrace_api.live import LiveTail
+from headrace_api.lookups import LogLookups
+from headrace_api.manifests import ManifestIndex
+from headrace_api.settings import ApiSettings
+from headrace_api.warehouse import WarehouseReader
+from headrace_api.xray import Tracer
+from headrace_core.errors import Unavailable
+from headrace_runtime.admin_http import AsgiApp
+from headrace_runtime.kafka import KafkaConnection, KafkaLogReader
+from headrace_runtime.process import Lifecycle
+from headrace_runtime.s3 import S3ObjectStore
+
+__all__ = ["Context"]
+
+_MANIFESTS_PER_PARTITION = 5_000
+_RETRY_WAIT_S = 1.0
+
+
+class Context:
+    """Readers, store and warehouse connection with the parts built on them."""
+
+    def __init__(self, life: Lifecycle, settings: ApiSettings) -> None:
+        connection = KafkaConnection(settings.kafka_bootstrap)
+        self.readers = [KafkaLogReader(connection) for _ in range(4)]
+        index, quarantine, single, tail = self.readers
+        self.life = life
+        self.census = Census(
+            settings.partitions, keep_records=settings.census_records, keep_minutes=settings.census_minutes
+        )
+        self.manifests = ManifestIndex(settings.partitions, _MANIFESTS_PER_PARTITION)
+        self.warehouse = WarehouseReader(settings.warehouse_dsn.get_secret_value())
+        self.xray_warehouse = WarehouseReader(settings.warehouse_dsn.get_secret_value())
+        self.live = LiveTail(tail, self.census, settings.poll_interval_s)
+        self.feeds = Feeds(
+            life,
+            self.census,
+            self.manifests,
+            index=index,
+            quarantine=quarantine,
+            store=S3ObjectStore.from_settings(settings),
+            warehouse=self.warehouse,
+            poll_interval_s=settings.poll_interval_s,
+        )
+        self.tracer = Tracer(
+            self.census,
+            self.manifests,
+            LogLookups(single, settings.lookup_deadline_s),
+            self.xray_warehouse,
+            settings.lookup_deadline_s,
+        )
+
+    def app(self) -> AsgiApp:
+        """The HTTP interface over these parts."""
+        return create_app(self.census, self.tracer, self.live, self.life.telemetry)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Feeds and tail run for the time of the context. Waits for Kafka as long as it takes."""
+        async with AsyncExitStack() as stack:
+            for reader in self.readers:
+                await self._start(reader)
+                stack.push_async_callback(reader.stop)
+            stack.push_async_callback(self.warehouse.close)
+            stack.push_async_callback(self.xray_warehouse.close)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self.feeds.run())
+                tasks.create_task(self.live.run(self.life))
+                yield
+
+    async def _start(self, reader: KafkaLogReader) -> None:
+        while not self.life.stopping.is_set():
+            try:
+                await reader.start(deadline_s=10.0)
+            except Unavailable as error:
+                self.life.health.down("kafka", error.what)
+                await self.life.sleep(_RETRY_WAIT_S)
+            else:
+                return

@@ -1,0 +1,155 @@
+"""The loops that keep the census up to date: index, quarantine, log ends, manifests and ledger.
+
+Each loop survives its dependency: it says in the health what is down, waits, and goes on where it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from headrace_api.census import Census
+from headrace_api.lookups import header
+from headrace_api.manifests import ManifestIndex
+from headrace_api.warehouse import WarehouseReader
+from headrace_core.block import decode_block
+from headrace_core.errors import HeadraceError, Unavailable
+from headrace_core.manifest import decode_manifest
+from headrace_core.meta import decode_note
+from headrace_core.paths import chain_prefix, parse_manifest_key
+from headrace_core.topics import (
+    DEDUP_INDEX,
+    EVENTS_QUARANTINE,
+    EVENTS_RAW,
+    HEADER_QUARANTINE,
+    HEADER_SOURCE_OFFSET,
+    Topic,
+)
+from headrace_runtime.errors_log import PositionOutOfRange
+from headrace_runtime.ports_log import LogReader, Records, TopicPartition
+from headrace_runtime.ports_store import ObjectStore
+from headrace_runtime.process import Lifecycle
+
+__all__ = ["Feeds"]
+
+_log = logging.getLogger(__name__)
+_DEADLINE_S = 10.0
+_FETCH_WAIT_S = 0.5
+_RETRY_WAIT_S = 2.0
+
+
+class Feeds:
+    """All loops of one API process. ``run`` ends when the process stops."""
+
+    def __init__(
+        self,
+        life: Lifecycle,
+        census: Census,
+        manifests: ManifestIndex,
+        *,
+        index: LogReader,
+        quarantine: LogReader,
+        store: ObjectStore,
+        warehouse: WarehouseReader,
+        poll_interval_s: float,
+    ) -> None:
+        self._life = life
+        self._census = census
+        self._manifests = manifests
+        self._index = index
+        self._quarantine = quarantine
+        self._store = store
+        self._warehouse = warehouse
+        self._poll_interval_s = poll_interval_s
+        self._partitions = range(len(census.partitions))
+        self._last_manifest: dict[int, str] = {}
+
+    async def run(self) -> None:
+        """Run every loop until the process stops."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._tail("kafka", self._index, DEDUP_INDEX, self._count_blocks))
+            tasks.create_task(self._tail("kafka", self._quarantine, EVENTS_QUARANTINE, self._count_refused))
+            tasks.create_task(self._poll("kafka", self._read_ends))
+            tasks.create_task(self._poll("object store", self._read_manifests))
+            tasks.create_task(self._poll("warehouse", self._read_ledger))
+
+    async def _poll(self, dependency: str, step: Callable[[], Awaitable[None]]) -> None:
+        wait_s = 0.0
+        while await self._life.sleep(wait_s):
+            try:
+                await step()
+            except (Unavailable, TimeoutError) as error:
+                self._failed(dependency, error)
+                wait_s = _RETRY_WAIT_S
+            else:
+                self._life.health.up(dependency)
+                wait_s = self._poll_interval_s
+
+    async def _tail(
+        self, dependency: str, reader: LogReader, topic: Topic, take: Callable[[int, Records], None]
+    ) -> None:
+        """Read a topic from its beginning and on, for ever."""
+        tps = [TopicPartition(topic.name, p) for p in self._partitions]
+        assigned = False
+        while not self._life.stopping.is_set():
+            try:
+                if not assigned:
+                    reader.assign(await reader.beginning_offsets(tps, deadline_s=_DEADLINE_S))
+                    assigned = True
+                for tp, records in (await reader.fetch(max_wait_s=_FETCH_WAIT_S)).items():
+                    take(tp.partition, records)
+            except PositionOutOfRange:
+                assigned = (
+                    False  # retention overtook a reader that was away for days: what is gone stays counted
+                )
+            except (Unavailable, TimeoutError) as error:
+                self._failed(dependency, error)
+                await self._life.sleep(_RETRY_WAIT_S)
+
+    def _failed(self, dependency: str, error: Exception) -> None:
+        reason = error.what if isinstance(error, HeadraceError) else "no answer within the deadline"
+        self._life.health.down(dependency, reason)
+        self._life.telemetry.count("headrace_dependency_errors_total", dependency=dependency)
+        _log.warning(
+            "A feed of the census waits for its dependency.", extra={"dependency": dependency, "why": reason}
+        )
+
+    def _count_blocks(self, _partition: int, records: Records) -> None:
+        for record in records.records:
+            if record.value is not None:
+                self._census.add_block(record.offset, decode_block(record.value))
+
+    def _count_refused(self, _partition: int, records: Records) -> None:
+        for record in records.records:
+            note = header(record, HEADER_QUARANTINE)
+            if note is not None and header(record, HEADER_SOURCE_OFFSET) is None:
+                self._census.add_refused(record.timestamp, decode_note(note).reason)
+
+    async def _read_ends(self) -> None:
+        tps = [TopicPartition(EVENTS_RAW.name, p) for p in self._partitions]
+        beginnings = await self._index.beginning_offsets(tps, deadline_s=_DEADLINE_S)
+        ends = await self._index.end_offsets(tps, deadline_s=_DEADLINE_S)
+        self._census.raw_ends = {tp.partition: end for tp, end in ends.items()}
+        if not self._census.raw_beginnings:
+            self._census.raw_beginnings = {tp.partition: begin for tp, begin in beginnings.items()}
+
+    async def _read_manifests(self) -> None:
+        for partition in self._partitions:
+            await self._read_chain(partition)
+
+    async def _read_chain(self, partition: int) -> None:
+        prefix = chain_prefix("events", partition)
+        found = await self._store.list(
+            prefix, start_after=self._last_manifest.get(partition), deadline_s=_DEADLINE_S
+        )
+        for info in found:
+            if parse_manifest_key(info.key) is None:
+                continue
+            manifest = decode_manifest(await self._store.get(info.key, deadline_s=_DEADLINE_S))
+            self._census.add_manifest(manifest)
+            self._manifests.add(manifest)
+            self._last_manifest[partition] = info.key
+
+    async def _read_ledger(self) -> None:
+        self._census.ledger = await self._warehouse.ledger_summary(deadline_s=_DEADLINE_S)

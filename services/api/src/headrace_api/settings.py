@@ -1,0 +1,23 @@
+"""Settings of the inspection API."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from headrace_runtime.settings import HttpSettings, KafkaSettings, StoreSettings, WarehouseSettings
+
+__all__ = ["ApiSettings"]
+
+
+class ApiSettings(HttpSettings, KafkaSettings, StoreSettings, WarehouseSettings):
+    """Where the API listens and what it reads."""
+
+    http_port: int = Field(8083, ge=0, le=65535)
+    poll_interval_s: float = Field(
+        1.0, gt=0, description="How often manifests, ledger and log ends are read."
+    )
+    census_records: int = Field(
+        300_000, ge=1000, description="Verdicts held for look-ups, newest first, over all partitions."
+    )
+    census_minutes: int = Field(1440, ge=10, description="Minutes of counts held.")
+    lookup_deadline_s: float = Field(10.0, gt=0)
