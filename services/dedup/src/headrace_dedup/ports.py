@@ -1,0 +1,69 @@
+"""What an owner needs besides messages: the rules as a pure function, the table of seen ids, and who it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from headrace_core.decide import SeenTable
+from headrace_core.events import CleanEvent
+from headrace_dedup.messages import Prepared, RawRecord
+
+__all__ = ["Limits", "OwnerIdentity", "Rules", "Table"]
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerIdentity:
+    """Which log and partition an owner works on, and the name that it writes into its blocks."""
+
+    cluster_id: str
+    topic_id: str
+    """Id of the topic events.raw."""
+    partition: int
+    writer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Size of a range and length of the memory (rule D1)."""
+
+    window_ms: int = 86_400_000
+    range_records: int = 4_000
+    range_bytes: int = 4 << 20
+
+
+class Rules(Protocol):
+    """One version of the rules: records to columns, and an event to its bytes. No clock, no settings, no randomness."""
+
+    schema_version: int
+    rules_version: int
+    fingerprint_version: int
+
+    def prepare(self, partition: int, records: Sequence[RawRecord]) -> Prepared:
+        """Identity, fingerprint and CleanEvent of each record, or the reason why there is none.
+
+        ConfigurationError where a mapping that a record names is not deployed: that is no property of the record.
+        """
+        ...
+
+    def encode(self, event: CleanEvent) -> bytes:
+        """The value of an accepted record in events.clean."""
+        ...
+
+
+class Table(SeenTable, Protocol):
+    """The remembered ids of a partition (rule D8)."""
+
+    def release_below(self, horizon_offset: int) -> None:
+        """Entries below this offset may give their place to others from now on: it is the horizon of the last valid
+        block. They are not forgotten at once."""
+        ...
+
+    def set_column(self, ids: bytes, entries: Sequence[int]) -> None:
+        """As set_many, with the ids joined; an id may occur more than once, its last entry counts."""
+        ...
+
+    def __len__(self) -> int:
+        """Entries held, live and expired."""
+        ...
