@@ -16,11 +16,14 @@ from headrace_core.errors import BadData
 from headrace_core.paths import ChainKind
 
 __all__ = [
+    "ChainBase",
     "ChainEnd",
     "File",
     "Manifest",
     "content_sum",
+    "decode_base",
     "decode_manifest",
+    "encode_base",
     "encode_manifest",
     "next_end",
     "row_digest",
@@ -73,8 +76,18 @@ class ChainEnd(msgspec.Struct, frozen=True, kw_only=True):
     max_source_offset: int = -1
 
 
+class ChainBase(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a chain begins once older manifests were dropped: what the last dropped one left behind."""
+
+    version: Literal[1] = 1
+    start: int
+    max_source_offset: int
+
+
 encode_manifest = msgspec.json.Encoder(order="deterministic").encode
+encode_base = msgspec.json.Encoder(order="deterministic").encode
 _decode = msgspec.json.Decoder(Manifest).decode
+_decode_base = msgspec.json.Decoder(ChainBase).decode
 
 
 def decode_manifest(data: bytes) -> Manifest:
@@ -82,12 +95,24 @@ def decode_manifest(data: bytes) -> Manifest:
     try:
         return _decode(data)
     except msgspec.MsgspecError as error:
-        raise BadData(
-            "A manifest cannot be read.",
-            why=str(error),
-            fix="Restore the object from its bucket version; the chain stops here until it is readable.",
-            code="manifest_unreadable",
-        ) from error
+        raise _unreadable(error) from error
+
+
+def decode_base(data: bytes) -> ChainBase:
+    """Bytes of a base object; BadData where they are none."""
+    try:
+        return _decode_base(data)
+    except msgspec.MsgspecError as error:
+        raise _unreadable(error) from error
+
+
+def _unreadable(error: msgspec.MsgspecError) -> BadData:
+    return BadData(
+        "A manifest cannot be read.",
+        why=str(error),
+        fix="Restore the object from its bucket version; the chain stops here until it is readable.",
+        code="manifest_unreadable",
+    )
 
 
 def next_end(manifest: Manifest) -> ChainEnd:
