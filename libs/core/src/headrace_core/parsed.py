@@ -43,3 +43,10 @@ class ParsedEvent(msgspec.Struct, kw_only=True, gc=False):
     context: bytes = EMPTY_OBJECT
     content: bytes = b""
     """The dialect's fingerprint fields (headrace_core.keys.content_of)."""
+    time_layout: str | None = None
+    """How a mapping says that ``time`` is written (headrace_core.times.read_time); None for the general rules."""
+    naive_zone: str | None = None
+    """The mapping's zone of times without one; None for the source's."""
+    columns: dict[str, str] | None = None
+    """Values that a mapping gives columns directly, by column name, already checked; they come before what is found in
+    properties and context."""

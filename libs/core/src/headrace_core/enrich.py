@@ -1,0 +1,110 @@
+"""Enrichment that needs no data files: page path, referrer medium, campaign parameters of a URL."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, TypeAlias
+from urllib.parse import unquote_plus
+
+__all__ = ["NO_CAMPAIGN", "Campaign", "Medium", "campaign_of_url", "host_of", "path_of", "referrer_medium"]
+
+Medium: TypeAlias = Literal["internal", "search", "social", "email", "unknown"]
+
+
+class Campaign(NamedTuple):
+    """The utm parameters that have columns; each None where it is not given."""
+
+    source: str | None = None
+    medium: str | None = None
+    name: str | None = None
+
+
+NO_CAMPAIGN = Campaign()
+
+_SEARCH = (
+    "google bing yahoo duckduckgo baidu yandex ecosia startpage qwant naver seznam sogou ask aol brave kagi"
+)
+_SOCIAL = (
+    "facebook instagram twitter linkedin pinterest reddit tiktok youtube snapchat tumblr vk weibo whatsapp telegram "
+    "discord threads bsky xing quora"
+)
+_MEDIUM_OF_NAME: dict[str, Medium] = {
+    **dict.fromkeys(_SEARCH.split(), "search"),
+    **dict.fromkeys(_SOCIAL.split(), "social"),
+}
+_MEDIUM_OF_HOST: dict[str, Medium] = {
+    "t.co": "social",
+    "x.com": "social",
+    "lnkd.in": "social",
+    "fb.com": "social",
+    "fb.me": "social",
+    "youtu.be": "social",
+    "t.me": "social",
+    "news.ycombinator.com": "social",
+    "mail.google.com": "email",
+    "mail.yahoo.com": "email",
+    "outlook.live.com": "email",
+    "outlook.office.com": "email",
+    "mail.aol.com": "email",
+    "mail.yandex.ru": "email",
+    "mail.proton.me": "email",
+    "web.de": "email",
+    "gmx.net": "email",
+}
+
+
+def _after_scheme(url: str) -> str | None:
+    """What follows ``scheme://``; None where the URL is not absolute."""
+    scheme, found, rest = url.partition("://")
+    return rest if found and scheme.isalnum() else None
+
+
+def host_of(url: str) -> str | None:
+    """Host of an absolute URL in lower case, without user, port and a leading www; None where there is none."""
+    rest = _after_scheme(url)
+    if rest is None:
+        return None
+    authority = rest.replace("?", "/", 1).replace("#", "/", 1).partition("/")[0].rpartition("@")[2]
+    host = authority.partition("]")[0] + "]" if authority[:1] == "[" else authority.partition(":")[0]
+    return host.lower().removeprefix("www.") or None
+
+
+def path_of(url: str) -> str | None:
+    """Path of an absolute URL, ``/`` where it is empty; None where the URL is not absolute."""
+    rest = _after_scheme(url)
+    if rest is None:
+        return None
+    _, slash, path = rest.partition("#")[0].partition("?")[0].partition("/")
+    return slash + path or "/"
+
+
+def referrer_medium(referrer: str | None, page_url: str | None) -> Medium | None:
+    """What kind of place a visitor came from; None without a referrer that names a host."""
+    host = host_of(referrer) if referrer else None
+    if host is None:
+        return None
+    if page_url and host == host_of(page_url):
+        return "internal"
+    return _medium_of(host)
+
+
+def _medium_of(host: str) -> Medium:
+    """The list knows hosts and, of search engines and networks, the name before any public suffix (google.co.uk)."""
+    if known := _MEDIUM_OF_HOST.get(host):
+        return known
+    for label in host.split(".")[-3:-1]:
+        if known := _MEDIUM_OF_NAME.get(label):
+            return known
+    return "unknown"
+
+
+def campaign_of_url(url: str | None) -> Campaign:
+    """The utm parameters of a URL's query; of repeated ones the first counts."""
+    if url is None or "utm_" not in url:
+        return NO_CAMPAIGN
+    query = url.partition("#")[0].partition("?")[2]
+    found: dict[str, str] = {}
+    for pair in query.split("&"):
+        name, _, value = pair.partition("=")
+        if name.startswith("utm_") and value:
+            found.setdefault(name, unquote_plus(value))
+    return Campaign(found.get("utm_source"), found.get("utm_medium"), found.get("utm_campaign"))

@@ -1,0 +1,203 @@
+"""Normalisation: a parsed event and its request to the row that the lake and the warehouse keep (design 3.2).
+
+A function of its arguments and RULES_VERSION alone: no clock, no settings, no data files. tests/data/golden holds its results;
+whoever changes one raises RULES_VERSION.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from headrace_core.amounts import currency_code, decimal_text
+from headrace_core.client_fields import (
+    ABSENT,
+    ClientContext,
+    ClientProperties,
+    Page,
+    read_context,
+    read_properties,
+)
+from headrace_core.enrich import NO_CAMPAIGN, Campaign, campaign_of_url, path_of, referrer_medium
+from headrace_core.events import RULES_VERSION, SCHEMA_VERSION, CleanEvent, IdentityStatus, columns_of
+from headrace_core.identify import Identity
+from headrace_core.meta import RequestMeta, RerunReference
+from headrace_core.parsed import EMPTY_OBJECT, ParsedEvent, Rejected
+from headrace_core.reasons import Reason
+from headrace_core.times import EventTime, UnreadableTime, event_time
+
+__all__ = ["normalise"]
+
+_VIEWS: Final = ("page", "screen")
+"""Types whose properties describe the page or screen itself."""
+
+_TRAITS: Final = ("identify", "group", "alias")
+"""Types whose properties are traits: a revenue in them is a person's or a company's, not the event's."""
+
+_NO_PROPERTIES: Final = ClientProperties()
+_SURE_TEXT: Final = 128
+"""Text of so many characters fits 512 bytes in any script."""
+
+_BYTES: Final = {column.name: column.bytes for column in columns_of(CleanEvent)}
+
+
+def normalise(
+    parsed: ParsedEvent,
+    identity: Identity,
+    meta: RequestMeta,
+    rerun: RerunReference | None = None,
+    *,
+    src_partition: int,
+    src_offset: int,
+) -> CleanEvent:
+    """The row of an event. Rejected where a given time is none or an identifier does not fit its column.
+
+    ``rerun`` belongs to the arguments of normalisation (design 3.1); under these rules it acts through the identity alone.
+    """
+    time = _time(parsed, meta)
+    context = read_context(parsed.context)
+    properties = read_properties(parsed.properties)
+    columns = parsed.columns or _NO_COLUMNS
+    page = _page(parsed, context, properties, columns)
+    campaign = _campaign(context, page.url, columns)
+    revenue, currency = _money(parsed.event_type, properties, columns)
+    user_key, status = _user(parsed, identity.event_id)
+    clean = CleanEvent(
+        dedup_id=identity.dedup_id.hex(),
+        event_id=identity.event_id,
+        id_source=identity.id_source,
+        source=meta.source,
+        dialect=meta.dialect,
+        event_type=parsed.event_type,
+        event_name=parsed.event_name,
+        event_ts=time.us,
+        received_ts=meta.received_at * 1000,
+        ts_quality=time.quality,
+        original_timestamp=time.original,
+        tz_offset_min=time.offset_min,
+        user_id=parsed.user_id,
+        anonymous_id=parsed.anonymous_id,
+        user_key=user_key,
+        identity_status=status,
+        session_id=_session(parsed.session_id, context),
+        page_url=page.url,
+        page_path=page.path,
+        referrer=page.referrer,
+        referrer_medium=referrer_medium(page.referrer, page.url),
+        utm_source=campaign.source,
+        utm_medium=campaign.medium,
+        utm_campaign=campaign.name,
+        revenue=revenue,
+        currency=currency,
+        properties=None if parsed.properties == EMPTY_OBJECT else msgspec.Raw(parsed.properties),
+        context=None if parsed.context == EMPTY_OBJECT else msgspec.Raw(parsed.context),
+        schema_version=SCHEMA_VERSION,
+        rules_version=RULES_VERSION,
+        src_partition=src_partition,
+        src_offset=src_offset,
+    )
+    _check_lengths(clean)
+    return clean
+
+
+_NO_COLUMNS: Final[dict[str, str]] = {}
+
+
+def _time(parsed: ParsedEvent, meta: RequestMeta) -> EventTime:
+    try:
+        return event_time(
+            time=parsed.time,
+            sent_at=parsed.sent_at if parsed.sent_at is not None else meta.sent_at,
+            received_at_ms=meta.received_at,
+            zone=parsed.naive_zone or meta.naive_zone,
+            skew_correction=meta.skew_correction,
+            layout=parsed.time_layout,
+        )
+    except UnreadableTime as error:
+        raise Rejected(Reason.INVALID_TIME, f"time: {error}") from None
+
+
+def _user(parsed: ParsedEvent, event_id: str) -> tuple[str, IdentityStatus]:
+    """The key that counts users: the best id that the event itself has. It never changes later."""
+    if parsed.user_id is not None:
+        return "u:" + parsed.user_id, "resolved"
+    if parsed.anonymous_id is not None:
+        return "a:" + parsed.anonymous_id, "anonymous"
+    return "e:" + event_id, "unresolved"
+
+
+def _session(explicit: str | None, context: ClientContext) -> str | None:
+    if explicit is not None:
+        return explicit
+    found = context.sessionId
+    if found is None:
+        found = context.session_id
+    if found is None and context.session is not None:
+        found = context.session.id
+    return None if found is None or found == "" else str(found)
+
+
+def _page(
+    parsed: ParsedEvent, context: ClientContext, properties: ClientProperties, columns: dict[str, str]
+) -> Page:
+    """Where the event happened: what a mapping says, else the context, else a page's or screen's own properties."""
+    page = context.page or _NO_PAGE
+    view = properties if parsed.event_type in _VIEWS else _NO_PROPERTIES
+    url = columns.get("page_url") or page.url or view.url or None
+    path = columns.get("page_path") or page.path or view.path or (path_of(url) if url else None)
+    return Page(url, path, columns.get("referrer") or page.referrer or view.referrer or None)
+
+
+_NO_PAGE: Final = Page()
+
+
+def _campaign(context: ClientContext, page_url: str | None, columns: dict[str, str]) -> Campaign:
+    """The campaign: what a mapping says, else the context's as a whole, else the page URL's parameters."""
+    found = campaign_of_url(page_url)
+    if (given := context.campaign) is not None and (given.source or given.medium or given.name):
+        found = Campaign(given.source, given.medium, given.name)
+    if columns:
+        names = ("utm_source", "utm_medium", "utm_campaign")
+        found = Campaign(*(columns.get(name, value) for name, value in zip(names, found, strict=True)))
+    return found if found is NO_CAMPAIGN else Campaign(*map(_fitting, found))
+
+
+def _fitting(text: str | None) -> str | None:
+    """A descriptive value that its column takes. A longer one, or one that hides a NUL in a URL, stays in the URL or context."""
+    if not text or "\0" in text:
+        return None
+    return text if len(text) <= _SURE_TEXT or len(text.encode()) <= _BYTES["utm_source"] else None
+
+
+def _money(
+    event_type: str, properties: ClientProperties, columns: dict[str, str]
+) -> tuple[str | None, str | None]:
+    revenue, currency = columns.get("revenue"), columns.get("currency")
+    if event_type in _TRAITS:
+        return revenue, currency
+    if revenue is None and properties.revenue is not ABSENT:
+        revenue = _amount(bytes(properties.revenue))
+    if currency is None and properties.currency is not None:
+        currency = currency_code(properties.currency)
+    return revenue, currency
+
+
+def _amount(token: bytes) -> str | None:
+    """A JSON number's own digits, or those of a text."""
+    if token[:1] == b'"':
+        return decimal_text(msgspec.json.decode(token, type=str))
+    return decimal_text(token.decode())
+
+
+_IDENTIFIERS: Final = ("event_id", "event_name", "user_id", "anonymous_id", "user_key", "session_id")
+
+
+def _check_lengths(clean: CleanEvent) -> None:
+    """Identifiers are never cut: two long ones could become one. Long URLs and objects are staging's to move aside."""
+    for name in _IDENTIFIERS:
+        text: str | None = getattr(clean, name)
+        if text is not None and len(text) > _SURE_TEXT and len(text.encode()) > _BYTES[name]:
+            raise Rejected(
+                Reason.VALUE_TOO_LONG, f"{name}: {len(text.encode())} bytes; its column takes {_BYTES[name]}"
+            )
