@@ -12,6 +12,8 @@ from typing import Annotated, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
+from headrace_core.raw_json import OptionalRaw
+
 __all__ = [
     "RULES_VERSION",
     "SCHEMA_VERSION",
@@ -59,7 +61,7 @@ _Key = Annotated[str, Column("text", nullable=False)]
 _Text = Annotated[str | None, Column("text")]
 _Url = Annotated[str | None, Column("text", bytes=_URL_BYTES)]
 _Low = Annotated[str | None, Column("text", low_cardinality=True)]
-_Json = Annotated[msgspec.Raw | None, Column("json", bytes=_URL_BYTES)]
+_Json = Annotated[OptionalRaw, Column("json", bytes=_URL_BYTES)]
 
 
 class CleanEvent(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):

@@ -10,6 +10,8 @@ from typing import Literal
 
 import msgspec
 
+from headrace_core.raw_json import OptionalRaw
+
 __all__ = [
     "META_LIMIT_BYTES",
     "QuarantineNote",
@@ -47,7 +49,7 @@ class RequestMeta(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     user_agent: str | None = None
     retry_count: int | None = None
     traceparent: str | None = None
-    context: msgspec.Raw | None = None
+    context: OptionalRaw = None
     """Batch context as raw JSON object; an event's own context wins key by key."""
     mapping: str | None = None
     """``name@version`` of the mapping that reads the event; None for SDK dialects."""
