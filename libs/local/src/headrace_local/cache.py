@@ -34,7 +34,10 @@ def exclusive(lock: Path, within_s: float = 900.0) -> Iterator[None]:
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     raise LocalStackError(
-                        f"another process has held {lock} for {within_s:.0f} s; end it and try again"
+                        f"The cache stayed locked for {within_s:.0f} s.",
+                        why=f"another process holds {lock}, and may be hanging.",
+                        fix="end it and try again.",
+                        code="local.cache_locked",
                     ) from None
                 time.sleep(_POLL_S)
         yield

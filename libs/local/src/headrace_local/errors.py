@@ -1,5 +1,7 @@
 """Errors of the embedded stack: each says what happened, why, and what to do about it."""
 
+from headrace_core.errors import ExitCode, HeadraceError
+
 __all__ = [
     "FetchError",
     "JavaMissingError",
@@ -11,8 +13,10 @@ __all__ = [
 ]
 
 
-class LocalStackError(Exception):
-    """The embedded stack cannot do what was asked; the message tells a person why and how to fix it."""
+class LocalStackError(HeadraceError):
+    """The embedded stack cannot do what was asked."""
+
+    exit_code = ExitCode.UNAVAILABLE
 
 
 class StackInUseError(LocalStackError):
@@ -22,13 +26,15 @@ class StackInUseError(LocalStackError):
 class StackMismatchError(LocalStackError):
     """The folder was created with other settings than the ones asked for now."""
 
+    exit_code = ExitCode.CONFIGURATION
+
 
 class PortTakenError(LocalStackError):
     """A foreign process listens on a port that belongs to this stack's fixed endpoints."""
 
 
 class ProcessFailedError(LocalStackError):
-    """A child process ended by itself or was not ready in time; the message holds the end of its log."""
+    """A child process ended by itself or was not ready in time; `why` holds the end of its log."""
 
 
 class FetchError(LocalStackError):
@@ -37,3 +43,5 @@ class FetchError(LocalStackError):
 
 class JavaMissingError(LocalStackError):
     """No Java of a sufficient version was found."""
+
+    exit_code = ExitCode.CONFIGURATION

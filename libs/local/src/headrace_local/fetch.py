@@ -73,7 +73,7 @@ def _fetch(jar: LockedJar, path: Path, repository: Repository, advance: _Advance
             _append(f"{repository.url}/{jar.path}", part, repository, advance)
         except (OSError, http.client.HTTPException) as error:
             if attempt == _ATTEMPTS - 1 or _is_final(error):
-                raise FetchError(_unreachable(jar, repository, error)) from error
+                raise _unreachable(jar, repository, error) from error
             time.sleep(0.25 * 2**attempt)
             continue
         if _matches(part, jar):
@@ -83,11 +83,12 @@ def _fetch(jar: LockedJar, path: Path, repository: Repository, advance: _Advance
             found = _sha256(part)
             part.unlink()
             raise FetchError(
-                f"{repository.url}/{jar.path} has SHA-256 {found}, the lock says {jar.sha256}; nothing was kept. "
-                "The repository serves another file than the one this version was tested with: choose another one "
-                "by HEADRACE_MAVEN_URL"
+                f"{repository.url}/{jar.path} is not the file that the lock names; it was not kept.",
+                why=f"its SHA-256 is {found}, the lock says {jar.sha256}.",
+                fix="fetch from another Maven repository: set HEADRACE_MAVEN_URL.",
+                code="local.jar_differs",
             )
-    raise FetchError(_unreachable(jar, repository, EOFError("the transfer kept breaking off")))
+    raise _unreachable(jar, repository, EOFError("the transfer kept breaking off"))
 
 
 def _append(url: str, part: Path, repository: Repository, advance: _Advance) -> None:
@@ -122,8 +123,11 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _unreachable(jar: LockedJar, repository: Repository, error: Exception) -> str:
-    return (
-        f"cannot fetch {repository.url}/{jar.path}: {error}. Check the network, or name a Maven repository that this "
-        "machine reaches by HEADRACE_MAVEN_URL (or a mirror of central in the Maven settings file)"
+def _unreachable(jar: LockedJar, repository: Repository, error: Exception) -> FetchError:
+    return FetchError(
+        f"{repository.url}/{jar.path} cannot be fetched.",
+        why=f"{error}.",
+        fix="check the network, or name a Maven repository that this machine reaches: set HEADRACE_MAVEN_URL, or a "
+        "mirror of central in the Maven settings file.",
+        code="local.jar_unreachable",
     )

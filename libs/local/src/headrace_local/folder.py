@@ -37,7 +37,7 @@ class FolderLock:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             os.close(fd)
-            raise StackInUseError(_in_use(self._root)) from error
+            raise _in_use(self._root) from error
         program = Path(sys.argv[0]).name or "python"
         os.ftruncate(fd, 0)
         os.write(fd, msgspec.json.encode(Holder(os.getpid(), program, self._detached)))
@@ -74,7 +74,12 @@ def _read_holder(fd: int) -> Holder:
         return Holder(pid=0, program="a process that is just starting", detached=False)
 
 
-def _in_use(root: Path) -> str:
+def _in_use(root: Path) -> StackInUseError:
     holder = holder_of(root)
-    who = f"process {holder.pid} ({holder.program})" if holder else "another process"
-    return f"the stack in {root} is already in use by {who}; stop that one first, or use another folder"
+    who = f"process {holder.pid} ({holder.program})" if holder and holder.pid else "another process"
+    return StackInUseError(
+        f"The stack in {root} is already in use.",
+        why=f"{who} runs it.",
+        fix="end that one first, or use another folder.",
+        code="local.in_use",
+    )

@@ -1,8 +1,10 @@
 """Finds a Java that can run Kafka: the user's own if it is new enough, else the one from a wheel."""
 
+import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,10 +37,12 @@ def find_java(environ: Mapping[str, str]) -> Java:
         if java is not None and java.feature >= MINIMUM_JAVA:
             return java
         rejected.append(f"{executable} ({java.full if java else 'does not answer -version'})")
-    seen = "; not usable: " + ", ".join(rejected) if rejected else ""
+    seen = f"; not usable: {', '.join(rejected)}" if rejected else ""
     raise JavaMissingError(
-        f"Kafka needs Java {MINIMUM_JAVA} or newer, and neither JAVA_HOME nor PATH leads to one{seen}. "
-        "Install a Java runtime, or take the one from a wheel: uv sync --extra jre"
+        f"Kafka needs Java {MINIMUM_JAVA} or newer, and there is none.",
+        why=f"neither JAVA_HOME nor PATH leads to one{seen}.",
+        fix="install a Java runtime, or take the one from a wheel: uv sync --extra jre.",
+        code="local.java_missing",
     )
 
 
@@ -70,3 +74,17 @@ def _ask_version(executable: Path) -> Java | None:
         return None
     version = parse_java_version(answer.stderr + answer.stdout)
     return Java(executable, version[0], " ".join(answer.stderr.split()) or version[1]) if version else None
+
+
+def main() -> int:
+    """Print the Java that would be used; status 0 if there is one."""
+    try:
+        print(find_java(os.environ).executable)  # noqa: T201 - the answer of a program
+    except JavaMissingError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - the same
+        return int(error.exit_code)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -20,7 +20,10 @@ from headrace_local.ports import LOOPBACK
 from headrace_local.processes import ServiceProcess, run_tool
 from headrace_local.server import Server
 
-__all__ = ["KafkaDistribution", "KafkaNode", "KafkaSettings", "server_properties"]
+__all__ = ["KAFKA_PORTS", "KafkaDistribution", "KafkaNode", "KafkaSettings", "server_properties"]
+
+KAFKA_PORTS = ("client", "controller")
+"""The ports of one node."""
 
 _MIB = 1024 * 1024
 _SIGTERM_STATUS = 143
@@ -67,7 +70,9 @@ class KafkaDistribution:
 
     def archive(self, java: Java, jars: list[Path]) -> Path:
         """Where the class archive of this Java and these jars belongs; it may not exist yet."""
-        key = "\n".join([java.full, str(java.executable), *map(str, jars)])
+        key = "\n".join(
+            [java.full, str(java.executable), *(f"{jar} {jar.stat().st_mtime_ns}" for jar in jars)]
+        )
         return self._cache / "cds" / f"kafka-{hashlib.sha256(key.encode()).hexdigest()[:16]}.jsa"
 
     @property
@@ -82,13 +87,14 @@ class KafkaDistribution:
 
 
 class KafkaNode(Server):
-    """One node of the cluster; `ports` are `client` and `controller`."""
+    """One node of the cluster; `ports` are those of `KAFKA_PORTS`."""
 
     def __init__(
         self,
         node_id: int,
         folder: Path,
         ports: Mapping[str, int],
+        *,
         settings: KafkaSettings,
         distribution: KafkaDistribution,
     ) -> None:
@@ -102,6 +108,15 @@ class KafkaNode(Server):
     def endpoint(self) -> str:
         """`host:port` of the client listener."""
         return f"{LOOPBACK}:{self.ports['client']}"
+
+    async def answers(self) -> bool:
+        """Whether this node serves metadata of its own cluster, and the cluster counts it as a live member."""
+        found = await _ask_metadata(self.ports["client"])
+        return (
+            found is not None
+            and found.cluster_id == self._settings.cluster_id
+            and self._node_id in found.nodes
+        )
 
     async def stop(self) -> None:
         """Stop, and keep the class archive that the first orderly end of a node writes."""
@@ -121,17 +136,23 @@ class KafkaNode(Server):
         (self.folder / "log4j2.yaml").write_text(_LOG_CONFIGURATION.format(folder=self.folder))
         if not (self.folder / "data" / "meta.properties").exists():
             await self._format(self._java(java, jars, self._fast_options(dump=False)), configuration)
-        options = self._fast_options(dump=self._node_id == 1) if self._settings.fast else ["-Xmx1g"]
+        dump = self._settings.fast and self._node_id == 1 and not self._archive.exists()
+        options = self._fast_options(dump=dump) if self._settings.fast else ["-Xmx1g"]
         return ServiceProcess(
             self.name,
             [*self._java(java, jars, options), "kafka.Kafka", configuration],
             {},
             self.log_path,
             cwd=self.folder,
-            ready=self._answers,
+            ready=self.answers,
             ready_within_s=120.0,
             grace_s=15.0,
+            finished=None if dump else self._shut_down_cleanly,
         )
+
+    def _shut_down_cleanly(self) -> bool:
+        """The last node of a cluster waits 5 s for a quorum that has gone, long after its log is safe."""
+        return (self.folder / "data" / ".kafka_cleanshutdown").exists()
 
     async def _format(self, java: list[str | Path], configuration: Path) -> None:
         tool: list[str | Path] = [
@@ -155,17 +176,10 @@ class KafkaNode(Server):
 
     def _fast_options(self, *, dump: bool) -> list[str]:
         options = ["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
-        if self._archive is not None and self._archive.exists():
-            return [*options, f"-XX:SharedArchiveFile={self._archive}"]
-        return [*options, f"-XX:ArchiveClassesAtExit={self._archive_draft}"] if dump else options
-
-    async def _answers(self) -> bool:
-        """True once this node serves metadata of its own cluster and all nodes are members of it."""
-        found = await _ask_metadata(self.ports["client"])
-        if found is None:
-            return False
-        cluster_id, nodes = found
-        return cluster_id == self._settings.cluster_id and nodes == len(self._settings.controllers)
+        if dump:
+            return [*options, f"-XX:ArchiveClassesAtExit={self._archive_draft}"]
+        has_archive = self._archive is not None and self._archive.exists()
+        return [*options, f"-XX:SharedArchiveFile={self._archive}"] if has_archive else options
 
 
 def server_properties(
@@ -215,32 +229,40 @@ def server_properties(
     }
 
 
-async def _ask_metadata(port: int) -> tuple[str, int] | None:
-    """Cluster id and number of live brokers by a Metadata request (version 2); None if nobody answers it."""
+@dataclass(frozen=True, slots=True)
+class _Metadata:
+    cluster_id: str
+    nodes: frozenset[int]
+
+
+async def _ask_metadata(port: int) -> _Metadata | None:
+    """The cluster as this node sees it, by a Metadata request of version 2; None if nobody answers it."""
     try:
         reader, writer = await asyncio.open_connection(LOOPBACK, port)
     except OSError:
         return None
     try:
         writer.write(struct.pack(">ihhihi", 14, 3, 2, 0, -1, 0))
-        size = struct.unpack(">i", await reader.readexactly(4))[0]
-        return _parse_metadata(await reader.readexactly(size))
-    except (OSError, asyncio.IncompleteReadError):
+        size_bytes = struct.unpack(">i", await reader.readexactly(4))[0]
+        return _parse_metadata(await reader.readexactly(size_bytes))
+    except (OSError, asyncio.IncompleteReadError, struct.error):
         return None
     finally:
         writer.close()
 
 
-def _parse_metadata(body: bytes) -> tuple[str, int]:
-    """Correlation id, then brokers (id, host, port, rack), then the cluster id."""
-    nodes, at = struct.unpack_from(">i", body, 4)[0], 8
-    for _ in range(nodes):
-        host_length = struct.unpack_from(">h", body, at + 4)[0]
-        at += 4 + 2 + host_length + 4
-        rack_length = struct.unpack_from(">h", body, at)[0]
-        at += 2 + max(0, rack_length)
-    length = struct.unpack_from(">h", body, at)[0]
-    return body[at + 2 : at + 2 + length].decode(), nodes
+def _parse_metadata(body: bytes) -> _Metadata:
+    """The answer is a correlation id, the live brokers (id, host, port, rack), and the cluster id."""
+    nodes: set[int] = set()
+    count, at = struct.unpack_from(">i", body, 4)[0], 8
+    for _ in range(count):
+        node, host_bytes = struct.unpack_from(">ih", body, at)
+        at += 6 + host_bytes + 4
+        rack_bytes = struct.unpack_from(">h", body, at)[0]
+        at += 2 + max(0, rack_bytes)
+        nodes.add(node)
+    id_bytes = struct.unpack_from(">h", body, at)[0]
+    return _Metadata(body[at + 2 : at + 2 + id_bytes].decode(), frozenset(nodes))
 
 
 def _publish(draft: Path, archive: Path) -> None:

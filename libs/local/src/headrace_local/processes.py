@@ -29,6 +29,7 @@ Probe = Callable[[], Awaitable[bool]]
 
 _POLL_S = 0.02
 _PROBE_TIMEOUT_S = 5.0
+_FINISHED_GRACE_S = 0.5
 _LOG_TAIL_BYTES = 2_000
 _LOG_ROTATE_BYTES = 16 * 1024 * 1024
 _LAUNCHER = Path(__file__).with_name("launch.py")
@@ -73,7 +74,8 @@ class ServiceProcess:
     """One child process: start until ready, stop politely, kill, pause.
 
     `env` is added to this process's environment. `ready` is asked until it says true; without it the process counts as
-    ready at once. `stop` sends `stop_signal`, and SIGKILL after `grace_s`.
+    ready at once. `stop` sends `stop_signal`, and SIGKILL after `grace_s`, or a moment after `finished` says that a child
+    which is still there has nothing left to do.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class ServiceProcess:
         ready_within_s: float = 60.0,
         stop_signal: signal.Signals = signal.SIGTERM,
         grace_s: float = 10.0,
+        finished: Callable[[], bool] | None = None,
         user: SystemUser | None = None,
     ) -> None:
         self.name = name
@@ -99,6 +102,7 @@ class ServiceProcess:
         self._ready_within_s = ready_within_s
         self._stop_signal = stop_signal
         self._grace_s = grace_s
+        self._finished = finished
         self._user = user
         self._popen: subprocess.Popen[bytes] | None = None
 
@@ -121,7 +125,9 @@ class ServiceProcess:
         """Start and wait until ready; returns the seconds that took. `ProcessFailedError` if it does not get there."""
         if self.alive:
             raise LocalStackError(
-                f"{self.name} already runs as process {self.pid}; stop it before a new start"
+                f"{self.name} already runs as process {self.pid}.",
+                fix="stop it before a new start.",
+                code="local.already_running",
             )
         began = time.monotonic()
         self._popen = _spawner_of(os.getpid()).spawn(self._spawn)
@@ -146,8 +152,12 @@ class ServiceProcess:
             return
         self.resume()
         self._started().send_signal(self._stop_signal)
+        deadline = time.monotonic() + self._grace_s
         try:
-            await self.wait(self._grace_s)
+            while self.returncode is None and time.monotonic() < deadline:
+                if self._finished is not None and self._finished():
+                    deadline = min(deadline, time.monotonic() + _FINISHED_GRACE_S)
+                await asyncio.sleep(_POLL_S)
         finally:
             self.kill()
 
@@ -175,12 +185,22 @@ class ServiceProcess:
 
     def failure(self, what: str) -> ProcessFailedError:
         """The error that tells a person what went wrong with this child, with the end of its log."""
-        tail = log_tail(self.log_path)
-        return ProcessFailedError(f"{self.name} {what}; the end of its log {self.log_path}:\n{tail}")
+        tail = log_tail(self.log_path).strip() or "(nothing)"
+        return ProcessFailedError(
+            f"{self.name} {what}.",
+            why=f"the end of its log says:\n{tail}\n",
+            fix=f"the whole log is {self.log_path}.",
+            code="local.process_failed",
+        )
 
     def _started(self) -> subprocess.Popen[bytes]:
         if self._popen is None:
-            raise LocalStackError(f"{self.name} was not started")
+            raise LocalStackError(
+                f"{self.name} has no process.",
+                why="it was not started.",
+                fix="start it first.",
+                code="local.not_started",
+            )
         return self._popen
 
     def _spawn(self) -> subprocess.Popen[bytes]:

@@ -46,6 +46,10 @@ class SeaweedServer(Server):
         """Base address for path-style requests."""
         return f"http://{LOOPBACK}:{self.ports['s3.port']}"
 
+    async def answers(self) -> bool:
+        """Whether the bucket takes an object with the stack's own credentials."""
+        return await s3_accepts_objects(self.access)
+
     async def _prepare(self) -> ServiceProcess:
         data, identities = self.folder / "data", self.folder / "identities.json"
         data.mkdir(exist_ok=True)
@@ -58,7 +62,7 @@ class SeaweedServer(Server):
             {"GOMEMLIMIT": "384MiB"},
             self.log_path,
             cwd=self.folder,
-            ready=self._accepts_objects,
+            ready=self.answers,
         )
 
     def _flags(self) -> list[str]:
@@ -78,8 +82,12 @@ class SeaweedServer(Server):
         keys = {"accessKey": self.access.access_key, "secretKey": self.access.secret_key}
         return {"name": "headrace", "credentials": [keys], "actions": _ACTIONS}
 
-    async def _accepts_objects(self) -> bool:
-        return await s3_accepts_objects(self.access)
+    def _gone(self) -> None:
+        super()._gone()
+        # The server puts sockets there under fixed names, and leaves them when it is killed.
+        for port in self.ports.values():
+            for socket in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):  # noqa: S108
+                socket.unlink(missing_ok=True)
 
 
 def _weed() -> Path:
@@ -89,6 +97,9 @@ def _weed() -> Path:
     on_path = shutil.which("weed")
     if on_path is None:
         raise LocalStackError(
-            "the S3 server `weed` is missing though headrace-local depends on it; repair the environment: uv sync"
+            "The S3 server `weed` is missing.",
+            why="the wheel that brings it is not installed in this environment.",
+            fix="repair the environment: uv sync.",
+            code="local.s3_missing",
         )
     return Path(on_path)

@@ -1,12 +1,17 @@
 """What the servers of a stack have in common: a name, a folder, fixed ports, and a process that can be restarted."""
 
+import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 
+from headrace_local.errors import LocalStackError, ProcessFailedError
 from headrace_local.processes import ServiceProcess
 
-__all__ = ["Server"]
+__all__ = ["PID_FILE", "Server"]
+
+PID_FILE = "pid"
+"""Name of the file in a server's folder that holds the process id while the server runs."""
 
 
 class Server(ABC):
@@ -19,6 +24,19 @@ class Server(ABC):
         self._process: ServiceProcess | None = None
 
     @property
+    @abstractmethod
+    def endpoint(self) -> str:
+        """The address that clients use."""
+
+    @abstractmethod
+    async def answers(self) -> bool:
+        """Whether the server answers a request of its protocol now, and is this one and not a foreigner."""
+
+    @abstractmethod
+    async def _prepare(self) -> ServiceProcess:
+        """Write configuration, create the data folder at the first start, and say what to run."""
+
+    @property
     def log_path(self) -> Path:
         """Everything the process wrote to its outputs, over all starts."""
         return self.folder / "out.log"
@@ -26,7 +44,7 @@ class Server(ABC):
     @property
     def pid(self) -> int:
         """Process id of the running or last process; `LocalStackError` if there was none."""
-        return self._last().pid
+        return self._started().pid
 
     @property
     def alive(self) -> bool:
@@ -38,36 +56,45 @@ class Server(ABC):
         if not self.alive:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._process = await self._prepare()
-        return await self._last().start()
+        took_s = await self._started().start()
+        (self.folder / PID_FILE).write_text(f"{self.pid}\n")
+        return took_s
 
     async def stop(self) -> None:
-        """Stop politely, insist after a grace period."""
+        """Stop politely, insist after a grace period; no harm to a server that does not run."""
         if self._process is not None:
             await self._process.stop()
+            self._gone()
 
     def kill(self) -> None:
         """SIGKILL, as a crash would; returns when the process is gone."""
-        self._last().kill()
+        self._started().kill()
+        self._gone()
 
     def pause(self) -> None:
         """SIGSTOP: the server keeps its connections and answers nothing until `resume`."""
-        self._last().pause()
+        self._started().pause()
 
     def resume(self) -> None:
         """SIGCONT: the end of `pause`."""
-        self._last().resume()
+        self._started().resume()
 
-    @property
-    @abstractmethod
-    def endpoint(self) -> str:
-        """The address that clients use."""
+    def failure(self) -> ProcessFailedError:
+        """The error that says how the process ended, with the end of its log."""
+        process = self._started()
+        return process.failure(f"ended with status {process.returncode}")
 
-    @abstractmethod
-    async def _prepare(self) -> ServiceProcess:
-        """Write configuration, create the data folder at the first start, and say what to run."""
+    def _gone(self) -> None:
+        """Remove what a process that has ended cannot remove itself."""
+        with contextlib.suppress(FileNotFoundError):
+            (self.folder / PID_FILE).unlink()
 
-    def _last(self) -> ServiceProcess:
+    def _started(self) -> ServiceProcess:
         if self._process is None:
-            # A process object that was never started explains itself when asked for its id.
-            return ServiceProcess(self.name, [], {}, self.log_path)
+            raise LocalStackError(
+                f"{self.name} has no process.",
+                why="it was not started.",
+                fix="start it first.",
+                code="local.not_started",
+            )
         return self._process

@@ -1,8 +1,6 @@
 """The embedded stack: Kafka, an S3 server and PostgreSQL in one folder, started and stopped together."""
 
 import asyncio
-import contextlib
-import os
 import shutil
 import time
 from collections.abc import Mapping
@@ -12,24 +10,19 @@ from typing import Literal, Self
 
 import msgspec
 
-from headrace_local.endpoints import S3_REGION, Endpoints
+from headrace_local.assembly import build_servers, endpoints_of, port_names
+from headrace_local.endpoints import Endpoints
 from headrace_local.errors import LocalStackError, PortTakenError, StackMismatchError
 from headrace_local.folder import FolderLock
-from headrace_local.kafka import KafkaDistribution, KafkaNode, KafkaSettings
 from headrace_local.ports import port_is_free
-from headrace_local.postgres import PostgresServer
-from headrace_local.seaweed import PORT_FLAGS, SeaweedServer
 from headrace_local.server import Server
 from headrace_local.state import StackState, load_state, new_state, save_state
 
-__all__ = ["BUCKET", "LocalStack"]
-
-BUCKET = "lake"
-"""The bucket that every stack has."""
+__all__ = ["LocalStack"]
 
 _PORT_CHOICES = 5
 _PORTS_FREE_WITHIN_S = 10.0
-_KAFKA_PORTS = ("client", "controller")
+_POLL_S = 0.05
 
 
 class LocalStack:
@@ -37,6 +30,7 @@ class LocalStack:
 
     `fast` trades the broker's peak speed for start time and memory (for demo and tests). One process at a time owns a
     folder (`StackInUseError`), and its number of brokers is fixed at the first start (`StackMismatchError`).
+    `detached` says that the owner is a supervisor which may be asked to end.
     """
 
     def __init__(
@@ -51,9 +45,14 @@ class LocalStack:
 
     @property
     def endpoints(self) -> Endpoints:
-        """Where the servers answer; `LocalStackError` before the stack is up."""
+        """Where the servers answer; `LocalStackError` before the stack was up."""
         if self._endpoints is None:
-            raise LocalStackError("the stack has no endpoints yet; enter `async with LocalStack(...)` first")
+            raise LocalStackError(
+                "The stack has no endpoints yet.",
+                why="it was not started.",
+                fix="enter `async with LocalStack(...)` first.",
+                code="local.not_started",
+            )
         return self._endpoints
 
     @property
@@ -70,7 +69,7 @@ class LocalStack:
         self.root.mkdir(parents=True, exist_ok=True)
         self._lock.acquire()
         try:
-            await self._start()
+            self._endpoints = endpoints_of(await self._start())
         except BaseException:
             await self._stop_all()
             self._lock.release()
@@ -86,21 +85,22 @@ class LocalStack:
         finally:
             self._lock.release()
 
-    async def _start(self) -> None:
+    async def _start(self) -> StackState:
         state = self._state()
-        if state.settled:
-            await _wait_for_ports(state)
-            await self._start_all(state)
-        else:
-            state = await self._first_start(state)
-        self._endpoints = self._endpoints_of(state)
+        if not state.settled:
+            return await self._first_start(state)
+        await _wait_for_ports(state)
+        await self._start_all(state)
+        return state
 
     def _state(self) -> StackState:
-        state = load_state(self.root) or new_state(self._brokers, _port_names(self._brokers))
+        state = load_state(self.root) or new_state(self._brokers, port_names(self._brokers))
         if state.brokers != self._brokers:
             raise StackMismatchError(
-                f"the stack in {self.root} was created with {state.brokers} broker(s), not {self._brokers}; "
-                "use another folder, or remove this one (its data are lost)"
+                f"The stack in {self.root} does not have {self._brokers} broker(s).",
+                why=f"it was created with {state.brokers}, and that is fixed.",
+                fix="use another folder, or remove this one (its data are lost).",
+                code="local.brokers_differ",
             )
         return state
 
@@ -120,14 +120,17 @@ class LocalStack:
                 return settled
             # The servers were never ready, so their folders hold nothing but addresses that no longer hold.
             for server in self._servers.values():
-                shutil.rmtree(server.folder)
-            state = new_state(self._brokers, _port_names(self._brokers))
+                shutil.rmtree(server.folder, ignore_errors=True)
+            state = new_state(self._brokers, port_names(self._brokers))
         raise PortTakenError(
-            f"{_PORT_CHOICES} sets of free ports were taken by others before the servers had them"
+            "No ports could be had for the stack.",
+            why=f"{_PORT_CHOICES} sets of free ports were taken by others before the servers had them.",
+            fix="try again when fewer programs start at once.",
+            code="local.ports_taken",
         )
 
     async def _start_all(self, state: StackState) -> None:
-        self._servers = {server.name: server for server in self._servers_of(state)}
+        self._servers = build_servers(self.root, state, fast=self._fast)
         results = await asyncio.gather(*(s.start() for s in self._servers.values()), return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
@@ -135,57 +138,6 @@ class LocalStack:
 
     async def _stop_all(self) -> None:
         await asyncio.gather(*(server.stop() for server in self._servers.values()))
-
-    def _servers_of(self, state: StackState) -> list[Server]:
-        ports = {name: _ports_of(state, name) for name in _server_names(state.brokers)}
-        nodes = range(1, state.brokers + 1)
-        settings = KafkaSettings(
-            cluster_id=state.kafka_cluster_id,
-            controllers={node: ports[f"kafka-{node}"]["controller"] for node in nodes},
-            fast=self._fast,
-        )
-        distribution = KafkaDistribution(os.environ, Path.home())
-        kafka = [
-            KafkaNode(n, self.root / f"kafka-{n}", ports[f"kafka-{n}"], settings, distribution) for n in nodes
-        ]
-        s3 = SeaweedServer(
-            self.root / "s3",
-            ports["s3"],
-            bucket=BUCKET,
-            access_key=state.s3_access_key,
-            secret_key=state.s3_secret_key,
-        )
-        postgres = PostgresServer(self.root / "postgres", ports["postgres"], password=state.postgres_password)
-        return [*kafka, s3, postgres]
-
-    def _endpoints_of(self, state: StackState) -> Endpoints:
-        s3, postgres = self._servers["s3"], self._servers["postgres"]
-        assert isinstance(postgres, PostgresServer)
-        return Endpoints(
-            kafka_bootstrap=",".join(s.endpoint for s in self._servers.values() if isinstance(s, KafkaNode)),
-            kafka_cluster_id=state.kafka_cluster_id,
-            s3_endpoint=s3.endpoint,
-            s3_bucket=BUCKET,
-            s3_access_key=state.s3_access_key,
-            s3_secret_key=state.s3_secret_key,
-            s3_region=S3_REGION,
-            postgres_dsn=postgres.dsn,
-        )
-
-
-def _server_names(brokers: int) -> list[str]:
-    return [*(f"kafka-{n}" for n in range(1, brokers + 1)), "s3", "postgres"]
-
-
-def _port_names(brokers: int) -> list[str]:
-    """Every port of a stack as `server/port`."""
-    kinds = {"s3": PORT_FLAGS, "postgres": ("sql",)}
-    return [f"{name}/{port}" for name in _server_names(brokers) for port in kinds.get(name, _KAFKA_PORTS)]
-
-
-def _ports_of(state: StackState, server: str) -> dict[str, int]:
-    prefix = f"{server}/"
-    return {name.removeprefix(prefix): port for name, port in state.ports.items() if name.startswith(prefix)}
 
 
 def _taken(state: StackState) -> dict[str, int]:
@@ -199,8 +151,9 @@ async def _wait_for_ports(state: StackState) -> None:
         if time.monotonic() > deadline:
             names = ", ".join(f"{port} ({name})" for name, port in taken.items())
             raise PortTakenError(
-                f"another program listens on the ports of this stack: {names}; end it, or remove the stack's folder "
-                "to start afresh with other ports (its data are lost)"
+                f"The stack cannot listen on its own ports: {names}.",
+                why="another program has them; the ports of a stack are fixed at its first start.",
+                fix="end that program, or remove the stack's folder to start afresh (its data are lost).",
+                code="local.ports_taken",
             )
-        with contextlib.suppress(TimeoutError):
-            await asyncio.sleep(0.1)
+        await asyncio.sleep(_POLL_S)

@@ -51,8 +51,10 @@ def load_state(root: Path) -> StackState | None:
         return None
     except msgspec.DecodeError as error:
         raise StackMismatchError(
-            f"{path} does not hold the state of a stack of this version ({error}); "
-            f"remove the folder {root} to start afresh (its data are lost), or use another folder"
+            f"The state of the stack in {root} cannot be read.",
+            why=f"{path} was damaged or written by another version: {error}.",
+            fix="use another folder, or remove this one to start afresh (its data are lost).",
+            code="local.state_unreadable",
         ) from error
 
 
