@@ -7,35 +7,33 @@ from decimal import Context, Decimal
 
 __all__ = ["currency_code", "decimal_text"]
 
-_SIMPLE = re.compile(r"(-?)0*(\d{1,14})(?:\.(\d{1,4}))?", re.ASCII)
+_SIMPLE = re.compile(r"([1-9]\d{0,13}|0)\.(\d{1,4})", re.ASCII)
+"""What most amounts look like: nothing to compute, only zeros to add."""
 _NUMBER = re.compile(r"[+-]?\d{1,200}(?:\.\d{1,200})?(?:[eE][+-]?\d{1,3})?", re.ASCII)
 _EXACT = Context(prec=500)
 _SCALE = Decimal("0.0001")
-_LIMIT = Decimal(10) ** 14
-_CURRENCY = re.compile(r"[A-Za-z]{3}", re.ASCII)
+_DIGITS_BEFORE_POINT = 14
 
 
 def decimal_text(number: str) -> str | None:
     """The text of decimal(18,4) for a JSON number or numeric text; None where it is no number, has 15 or more digits before the
     point, or more than four decimals that are not zero: an amount is kept exactly or not at all."""
     if found := _SIMPLE.fullmatch(number):
-        sign, whole, decimals = found.groups()
-        plain = f"{whole}.{decimals or '':0<4}"
-        return plain if plain == "0.0000" else sign + plain
+        return number + "0000"[found.end(2) - found.start(2) :]
     text = number.strip()
     return _scaled(Decimal(text)) if _NUMBER.fullmatch(text) else None
 
 
 def _scaled(value: Decimal) -> str | None:
-    if value.adjusted() > 13 or (value and value.adjusted() < -4):
-        return None if value else "0.0000"
-    scaled = value.quantize(_SCALE, context=_EXACT)
-    if scaled != value:
+    if not value:
+        return "0.0000"
+    if not -5 < value.adjusted() < _DIGITS_BEFORE_POINT:
         return None
-    return f"{scaled if scaled else abs(scaled):f}"
+    scaled = value.quantize(_SCALE, context=_EXACT)
+    return f"{scaled:f}" if scaled == value else None
 
 
 def currency_code(text: str) -> str | None:
     """An ISO 4217 code in upper case; None where the text is not three letters."""
     code = text.strip()
-    return code.upper() if _CURRENCY.fullmatch(code) else None
+    return code.upper() if len(code) == 3 and code.isascii() and code.isalpha() else None

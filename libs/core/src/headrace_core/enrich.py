@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, TypeAlias
+from functools import lru_cache
+from typing import Literal, TypeAlias
 from urllib.parse import unquote_plus
 
 __all__ = ["NO_CAMPAIGN", "Campaign", "Medium", "campaign_of_url", "host_of", "path_of", "referrer_medium"]
@@ -10,15 +11,10 @@ __all__ = ["NO_CAMPAIGN", "Campaign", "Medium", "campaign_of_url", "host_of", "p
 Medium: TypeAlias = Literal["internal", "search", "social", "email", "unknown"]
 
 
-class Campaign(NamedTuple):
-    """The utm parameters that have columns; each None where it is not given."""
+Campaign: TypeAlias = tuple[str | None, str | None, str | None]
+"""utm_source, utm_medium, utm_campaign; None where one is not given."""
 
-    source: str | None = None
-    medium: str | None = None
-    name: str | None = None
-
-
-NO_CAMPAIGN = Campaign()
+NO_CAMPAIGN: Campaign = (None, None, None)
 
 _SEARCH = (
     "google bing yahoo duckduckgo baidu yandex ecosia startpage qwant naver seznam sogou ask aol brave kagi"
@@ -52,26 +48,27 @@ _MEDIUM_OF_HOST: dict[str, Medium] = {
 }
 
 
-def _after_scheme(url: str) -> str | None:
-    """What follows ``scheme://``; None where the URL is not absolute."""
-    scheme, found, rest = url.partition("://")
-    return rest if found and scheme.isalnum() else None
-
-
 def host_of(url: str) -> str | None:
     """Host of an absolute URL in lower case, without user, port and a leading www; None where there is none."""
-    rest = _after_scheme(url)
-    if rest is None:
+    parts = url.split("/", 3)
+    if len(parts) < 3 or parts[1] or parts[0][-1:] != ":":
         return None
-    authority = rest.replace("?", "/", 1).replace("#", "/", 1).partition("/")[0].rpartition("@")[2]
-    host = authority.partition("]")[0] + "]" if authority[:1] == "[" else authority.partition(":")[0]
-    return host.lower().removeprefix("www.") or None
+    host = parts[2].lower()
+    if ":" in host or "@" in host or "?" in host or "#" in host:
+        host = _host_of_authority(host)
+    return host.removeprefix("www.") or None
+
+
+def _host_of_authority(authority: str) -> str:
+    """The host beside user and port, before a query or fragment that follows it without a path."""
+    place = authority.partition("?")[0].partition("#")[0].rpartition("@")[2]
+    return place.partition("]")[0] + "]" if place[:1] == "[" else place.partition(":")[0]
 
 
 def path_of(url: str) -> str | None:
     """Path of an absolute URL, ``/`` where it is empty; None where the URL is not absolute."""
-    rest = _after_scheme(url)
-    if rest is None:
+    scheme, found, rest = url.partition("://")
+    if not found or "/" in scheme:
         return None
     _, slash, path = rest.partition("#")[0].partition("?")[0].partition("/")
     return slash + path or "/"
@@ -87,6 +84,7 @@ def referrer_medium(referrer: str | None, page_url: str | None) -> Medium | None
     return _medium_of(host)
 
 
+@lru_cache(maxsize=4096)
 def _medium_of(host: str) -> Medium:
     """The list knows hosts and, of search engines and networks, the name before any public suffix (google.co.uk)."""
     if known := _MEDIUM_OF_HOST.get(host):
@@ -107,4 +105,4 @@ def campaign_of_url(url: str | None) -> Campaign:
         name, _, value = pair.partition("=")
         if name.startswith("utm_") and value:
             found.setdefault(name, unquote_plus(value))
-    return Campaign(found.get("utm_source"), found.get("utm_medium"), found.get("utm_campaign"))
+    return (found.get("utm_source"), found.get("utm_medium"), found.get("utm_campaign"))

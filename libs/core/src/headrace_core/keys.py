@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import msgspec
 from xxhash import xxh3_64_intdigest, xxh3_128_digest, xxh3_128_hexdigest
 
 from headrace_core.meta import RerunReference
@@ -29,16 +30,11 @@ IdSource = Literal["client", "derived", "server", "rerun"]
 
 
 def content_of(fields: tuple[str | bytes | None, ...]) -> bytes:
-    """The fingerprint fields as bytes: each with its length as u32 big endian, a missing one with the length 2**32 - 1."""
-    parts: list[bytes] = []
-    for field in fields:
-        if field is None:
-            parts.append(b"\xff\xff\xff\xff")
-            continue
-        data = field.encode() if isinstance(field, str) else field
-        parts.append(len(data).to_bytes(4, "big"))
-        parts.append(data)
-    return b"".join(parts)
+    """The fingerprint fields as a MessagePack array: each as UTF-8 with its length before it, a missing one as nil."""
+    return _encode_content(fields)
+
+
+_encode_content = msgspec.msgpack.Encoder().encode
 
 
 def fingerprint(content: bytes) -> int:

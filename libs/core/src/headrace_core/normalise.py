@@ -19,7 +19,7 @@ from headrace_core.client_fields import (
     read_context,
     read_properties,
 )
-from headrace_core.enrich import NO_CAMPAIGN, Campaign, campaign_of_url, path_of, referrer_medium
+from headrace_core.enrich import Campaign, campaign_of_url, path_of, referrer_medium
 from headrace_core.events import RULES_VERSION, SCHEMA_VERSION, CleanEvent, IdentityStatus, columns_of
 from headrace_core.identify import Identity
 from headrace_core.meta import RequestMeta, RerunReference
@@ -60,7 +60,7 @@ def normalise(
     properties = read_properties(parsed.properties)
     columns = parsed.columns or _NO_COLUMNS
     page = _page(parsed, context, properties, columns)
-    campaign = _campaign(context, page.url, columns)
+    utm_source, utm_medium, utm_campaign = _campaign(context, page.url, columns)
     revenue, currency = _money(parsed.event_type, properties, columns)
     user_key, status = _user(parsed, identity.event_id)
     clean = CleanEvent(
@@ -85,9 +85,9 @@ def normalise(
         page_path=page.path,
         referrer=page.referrer,
         referrer_medium=referrer_medium(page.referrer, page.url),
-        utm_source=campaign.source,
-        utm_medium=campaign.medium,
-        utm_campaign=campaign.name,
+        utm_source=utm_source,
+        utm_medium=utm_medium,
+        utm_campaign=utm_campaign,
         revenue=revenue,
         currency=currency,
         properties=None if parsed.properties == EMPTY_OBJECT else msgspec.Raw(parsed.properties),
@@ -154,18 +154,21 @@ _NO_PAGE: Final = Page()
 
 def _campaign(context: ClientContext, page_url: str | None, columns: dict[str, str]) -> Campaign:
     """The campaign: what a mapping says, else the context's as a whole, else the page URL's parameters."""
-    found = campaign_of_url(page_url)
-    if (given := context.campaign) is not None and (given.source or given.medium or given.name):
-        found = Campaign(given.source, given.medium, given.name)
+    given = context.campaign
+    if given is not None and (given.source or given.medium or given.name):
+        source, medium, name = given.source, given.medium, given.name
+    else:
+        source, medium, name = campaign_of_url(page_url)
     if columns:
-        names = ("utm_source", "utm_medium", "utm_campaign")
-        found = Campaign(*(columns.get(name, value) for name, value in zip(names, found, strict=True)))
-    return found if found is NO_CAMPAIGN else Campaign(*map(_fitting, found))
+        source = columns.get("utm_source", source)
+        medium = columns.get("utm_medium", medium)
+        name = columns.get("utm_campaign", name)
+    return _fitting(source), _fitting(medium), _fitting(name)
 
 
 def _fitting(text: str | None) -> str | None:
     """A descriptive value that its column takes. A longer one, or one that hides a NUL in a URL, stays in the URL or context."""
-    if not text or "\0" in text:
+    if text is None or not text or "\0" in text:
         return None
     return text if len(text) <= _SURE_TEXT or len(text.encode()) <= _BYTES["utm_source"] else None
 

@@ -11,8 +11,9 @@ import re
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_FLOOR, Context, Decimal
 from functools import lru_cache
-from typing import NamedTuple
 from zoneinfo import ZoneInfo
+
+import msgspec
 
 from headrace_core.events import TimeQuality
 
@@ -39,7 +40,7 @@ class UnreadableTime(ValueError):
     """The value is no time; the message says why."""
 
 
-class Instant(NamedTuple):
+class Instant(msgspec.Struct, frozen=True, gc=False):
     """A time that was read. ``offset_min`` is the offset that it was sent with; ``quality`` exact, zone_assumed or
     ambiguous_local."""
 
@@ -48,7 +49,7 @@ class Instant(NamedTuple):
     quality: TimeQuality
 
 
-class EventTime(NamedTuple):
+class EventTime(msgspec.Struct, frozen=True, gc=False):
     """When an event happened, how sure that is, and what the client said."""
 
     us: int
@@ -71,7 +72,8 @@ def event_time(
     received_us = received_at_ms * 1000
     if time is None:
         return EventTime(received_us, "from_received", None, None)
-    us, offset_min, quality = read_time(time, zone, layout)
+    instant = read_time(time, zone, layout)
+    us, quality = instant.us, instant.quality
     if skew_correction and sent_at is not None:
         skew_us = received_us - _sent_us(sent_at, zone, received_us)
         if not -_SKEW_TOLERANCE_US <= skew_us <= _SKEW_TOLERANCE_US:
@@ -79,10 +81,13 @@ def event_time(
             quality = "skew_corrected" if quality == "exact" else quality
     if us > received_us + _FUTURE_TOLERANCE_US or us < _EARLIEST_US:
         us, quality = received_us, "from_received"
-    return EventTime(us, quality, time if isinstance(time, str) else repr(time), offset_min)
+    return EventTime(us, quality, time if isinstance(time, str) else repr(time), instant.offset_min)
 
 
 def _sent_us(sent_at: str | int | float, zone: str, received_us: int) -> int:
+    moment = _plain(sent_at)
+    if moment is not None:
+        return _us_since_1970(moment)
     try:
         return read_time(sent_at, zone).us
     except UnreadableTime:
@@ -94,22 +99,38 @@ def read_time(value: str | int | float, zone: str, layout: str | None = None) ->
     epoch_s, epoch_ms, epoch_us for numbers of that unit, else a strptime pattern."""
     if layout is not None and layout != "iso":
         return _read_layout(value, zone, layout)
-    if not isinstance(value, str):
-        return Instant(_epoch_us(value), None, "exact")
-    if len(value) in _PLAIN_LENGTHS and value[10] == "T" and value[7] == "-" and value[4] == "-":
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            return _read_text(value, zone)
-        if moment.tzinfo is not None:
-            since = moment - _EPOCH
-            us = (since.days * 86_400 + since.seconds) * _SECOND_US + since.microseconds
-            return Instant(us, 0 if moment.tzinfo is UTC else _offset_us(moment) // _MINUTE_US, "exact")
-    return _read_text(value, zone)
+    if (moment := _plain(value)) is not None:
+        offset_min = 0 if moment.tzinfo is UTC else _offset_us(moment) // _MINUTE_US
+        return Instant(_us_since_1970(moment), offset_min, "exact")
+    if isinstance(value, str):
+        return _read_text(value, zone)
+    return Instant(_epoch_us(value), None, "exact")
+
+
+def _plain(value: str | int | float) -> datetime | None:
+    """A time of the usual shapes, which every Python version reads alike; None for whatever needs a closer look."""
+    if (
+        not isinstance(value, str)
+        or len(value) not in _PLAIN_LENGTHS
+        or value[10] != "T"
+        or value[7] != "-"
+        or value[4] != "-"
+    ):
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo is not None else None
+
+
+def _us_since_1970(moment: datetime) -> int:
+    since = moment - _EPOCH
+    return (since.days * 86_400 + since.seconds) * _SECOND_US + since.microseconds
 
 
 _PLAIN_LENGTHS = frozenset({20, 24, 25, 27, 29, 32})
-"""Seconds, milliseconds or microseconds with Z or ±hh:mm: the shapes that every Python reads alike."""
+"""Seconds, milliseconds or microseconds with Z or ±hh:mm."""
 
 
 def _offset_us(moment: datetime) -> int:

@@ -39,8 +39,6 @@ def check_bytes(value: bytes) -> None:
         raise Rejected(Reason.TOO_DEEP, f"more than {DEPTH_LIMIT} objects and arrays inside each other")
     if b"\\" in value and _SUSPICIOUS_ESCAPE.search(value):
         _check_escapes(value)
-    if b"\0" in value:
-        raise Rejected(Reason.NUL_CHARACTER, f"byte {value.index(0)} is NUL")
 
 
 def _check_encoding(value: bytes) -> None:

@@ -1,6 +1,6 @@
 """Dialects: how the senders' shapes become ParsedEvent. Ingest and dedup call ``parse``, the same function.
 
-A dialect is a module with a pure ``parse(value, meta)``; the registry below is the list of those that exist.
+A dialect is a module with a pure ``parse(value, meta, mappings)``; the registry below is the list of those that exist.
 """
 
 from __future__ import annotations
@@ -19,11 +19,7 @@ from headrace_core.validate import check_bytes
 __all__ = ["DIALECTS", "BodyRejected", "CompiledMapping", "Mappings", "compile_mapping", "parse"]
 
 _PARSERS: Mapping[str, Callable[[bytes, RequestMeta, Mappings], ParsedEvent]] = MappingProxyType(
-    {
-        native.DIALECT: lambda value, meta, _: native.parse(value, meta),
-        segment.DIALECT: lambda value, meta, _: segment.parse(value, meta),
-        mapped.DIALECT: mapped.parse,
-    }
+    {native.DIALECT: native.parse, segment.DIALECT: segment.parse, mapped.DIALECT: mapped.parse}
 )
 
 DIALECTS = frozenset(_PARSERS)

@@ -55,7 +55,7 @@ class _NativeEvent(Envelope):
 _read = EventReader(_NativeEvent).read
 
 
-def parse(value: bytes, meta: RequestMeta) -> ParsedEvent:
+def parse(value: bytes, meta: RequestMeta, _mappings: object = None) -> ParsedEvent:
     """Read a native event. Rejected where it is none."""
     event, extras = _read(value)
     name = _name_of(event, extras)

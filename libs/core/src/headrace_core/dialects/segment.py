@@ -96,7 +96,7 @@ class _SegmentEvent(Envelope, rename="camel"):
 _read = EventReader(_SegmentEvent).read
 
 
-def parse(value: bytes, meta: RequestMeta) -> ParsedEvent:
+def parse(value: bytes, meta: RequestMeta, _mappings: object = None) -> ParsedEvent:
     """Read a Segment event; without a type of its own it has the one of the request's path. Rejected where it is none."""
     event, extras = _read(value)
     event_type = event.type if event.type is not None else type_of_path(meta.path)
