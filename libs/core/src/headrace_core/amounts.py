@@ -35,5 +35,6 @@ def _scaled(value: Decimal) -> str | None:
 
 def currency_code(text: str) -> str | None:
     """An ISO 4217 code in upper case; None where the text is not three letters."""
-    code = text.strip()
-    return code.upper() if len(code) == 3 and code.isascii() and code.isalpha() else None
+    if len(text) != 3:
+        text = text.strip()
+    return text.upper() if len(text) == 3 and text.isascii() and text.isalpha() else None

@@ -76,12 +76,19 @@ def path_of(url: str) -> str | None:
 
 def referrer_medium(referrer: str | None, page_url: str | None) -> Medium | None:
     """What kind of place a visitor came from; None without a referrer that names a host."""
-    host = host_of(referrer) if referrer else None
+    if not referrer:
+        return None
+    host = _known_host(referrer) if len(referrer) <= _REMEMBERED_LENGTH else host_of(referrer)
     if host is None:
         return None
-    if page_url and host == host_of(page_url):
+    if page_url and host in page_url.lower() and host == host_of(page_url):
         return "internal"
-    return _medium_of(host)
+    return _medium_of(host) if len(host) <= _REMEMBERED_LENGTH else "unknown"
+
+
+_REMEMBERED_LENGTH = 512
+_known_host = lru_cache(maxsize=4096)(host_of)
+"""Referrers repeat, page URLs do not; long ones are not kept in memory."""
 
 
 @lru_cache(maxsize=4096)

@@ -186,11 +186,12 @@ def _money(
     return revenue, currency
 
 
+_decode_text = msgspec.json.Decoder(str).decode
+
+
 def _amount(token: bytes) -> str | None:
     """A JSON number's own digits, or those of a text."""
-    if token[:1] == b'"':
-        return decimal_text(msgspec.json.decode(token, type=str))
-    return decimal_text(token.decode())
+    return decimal_text(_decode_text(token) if token[:1] == b'"' else token.decode())
 
 
 _IDENTIFIERS: Final = ("event_id", "event_name", "user_id", "anonymous_id", "user_key", "session_id")
@@ -198,9 +199,15 @@ _IDENTIFIERS: Final = ("event_id", "event_name", "user_id", "anonymous_id", "use
 
 def _check_lengths(clean: CleanEvent) -> None:
     """Identifiers are never cut: two long ones could become one. Long URLs and objects are staging's to move aside."""
+    if (
+        len(clean.event_id) <= _SURE_TEXT
+        and len(clean.user_key) <= _SURE_TEXT
+        and len(clean.event_name or "") <= _SURE_TEXT
+        and len(clean.anonymous_id or "") <= _SURE_TEXT
+        and len(clean.session_id or "") <= _SURE_TEXT
+    ):
+        return
     for name in _IDENTIFIERS:
-        text: str | None = getattr(clean, name)
-        if text is not None and len(text) > _SURE_TEXT and len(text.encode()) > _BYTES[name]:
-            raise Rejected(
-                Reason.VALUE_TOO_LONG, f"{name}: {len(text.encode())} bytes; its column takes {_BYTES[name]}"
-            )
+        size = len((getattr(clean, name) or "").encode())
+        if size > _BYTES[name]:
+            raise Rejected(Reason.VALUE_TOO_LONG, f"{name}: {size} bytes; its column takes {_BYTES[name]}")

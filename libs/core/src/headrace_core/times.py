@@ -74,9 +74,9 @@ def event_time(
         return EventTime(received_us, "from_received", None, None)
     instant = read_time(time, zone, layout)
     us, quality = instant.us, instant.quality
-    if skew_correction and sent_at is not None:
+    if skew_correction and sent_at is not None and not _is_long(sent_at):
         skew_us = received_us - _sent_us(sent_at, zone, received_us)
-        if not -_SKEW_TOLERANCE_US <= skew_us <= _SKEW_TOLERANCE_US:
+        if skew_us > _SKEW_TOLERANCE_US or skew_us < -_SKEW_TOLERANCE_US:
             us += skew_us
             quality = "skew_corrected" if quality == "exact" else quality
     if us > received_us + _FUTURE_TOLERANCE_US or us < _EARLIEST_US:
@@ -84,10 +84,14 @@ def event_time(
     return EventTime(us, quality, time if isinstance(time, str) else repr(time), instant.offset_min)
 
 
+def _is_long(value: str | int | float) -> bool:
+    """Whether a value is too long for a time; such a one must not be remembered either."""
+    return isinstance(value, str) and len(value) > _TEXT_LIMIT
+
+
+@lru_cache(maxsize=1024)
 def _sent_us(sent_at: str | int | float, zone: str, received_us: int) -> int:
-    moment = _plain(sent_at)
-    if moment is not None:
-        return _us_since_1970(moment)
+    """The sent time; of an unreadable one nothing is known, so it counts as no skew. Remembered, as batches share theirs."""
     try:
         return read_time(sent_at, zone).us
     except UnreadableTime:
@@ -99,34 +103,19 @@ def read_time(value: str | int | float, zone: str, layout: str | None = None) ->
     epoch_s, epoch_ms, epoch_us for numbers of that unit, else a strptime pattern."""
     if layout is not None and layout != "iso":
         return _read_layout(value, zone, layout)
-    if (moment := _plain(value)) is not None:
-        offset_min = 0 if moment.tzinfo is UTC else _offset_us(moment) // _MINUTE_US
-        return Instant(_us_since_1970(moment), offset_min, "exact")
-    if isinstance(value, str):
-        return _read_text(value, zone)
-    return Instant(_epoch_us(value), None, "exact")
-
-
-def _plain(value: str | int | float) -> datetime | None:
-    """A time of the usual shapes, which every Python version reads alike; None for whatever needs a closer look."""
-    if (
-        not isinstance(value, str)
-        or len(value) not in _PLAIN_LENGTHS
-        or value[10] != "T"
-        or value[7] != "-"
-        or value[4] != "-"
-    ):
-        return None
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError:
-        return None
-    return moment if moment.tzinfo is not None else None
-
-
-def _us_since_1970(moment: datetime) -> int:
-    since = moment - _EPOCH
-    return (since.days * 86_400 + since.seconds) * _SECOND_US + since.microseconds
+    if not isinstance(value, str):
+        return Instant(_epoch_us(value), None, "exact")
+    # The usual shapes, which every Python version reads alike.
+    if len(value) in _PLAIN_LENGTHS and value[10] == "T" and value[7] == "-" and value[4] == "-":
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            return _read_text(value, zone)
+        if moment.tzinfo is not None:
+            since = moment - _EPOCH
+            us = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+            return Instant(us, 0 if moment.tzinfo is UTC else _offset_us(moment) // _MINUTE_US, "exact")
+    return _read_text(value, zone)
 
 
 _PLAIN_LENGTHS = frozenset({20, 24, 25, 27, 29, 32})

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import msgspec
@@ -289,9 +290,14 @@ def _time(mapping: CompiledMapping, row: Row) -> str | None:
     return None if text is None or is_blank(text) else text
 
 
+_CHECKS: Mapping[str, Callable[[str], str | None]] = MappingProxyType(
+    {"revenue": decimal_text, "currency": currency_code}
+)
+
+
 def _column(target: str, text: str) -> str:
     """A column's value, checked: what a mapping names as amount must be one, or the value would be lost."""
-    check = {"revenue": decimal_text, "currency": currency_code}.get(target)
+    check = _CHECKS.get(target)
     if check is None:
         return text
     checked = check(text)
