@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.metrics import Counter, Histogram
@@ -22,7 +23,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCol
 
 from headrace_core.metrics import METRICS, MetricName
 
-__all__ = ["METRICS_CONTENT_TYPE", "Telemetry"]
+__all__ = ["METRICS_CONTENT_TYPE", "Telemetry", "traceparent_of"]
 
 METRICS_CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -99,11 +100,18 @@ class Telemetry:
         if self._tracing is None:
             yield trace.INVALID_SPAN
             return
-        carrier = {"traceparent": traceparent} if traceparent else {}
-        context = TraceContextTextMapPropagator().extract(carrier) if carrier else None
         tracer = self._tracing.get_tracer("headrace")
-        with tracer.start_as_current_span(name, context=context, attributes=attributes) as span:
+        with tracer.start_as_current_span(
+            name, context=_context_of(traceparent), attributes=attributes
+        ) as span:
             yield span
+
+    def start_span(self, name: str, traceparent: str | None = None, **attributes: str | float) -> Span:
+        """A span that the caller ends, for work that goes on in callbacks; invalid while traces go nowhere."""
+        if self._tracing is None:
+            return trace.INVALID_SPAN
+        tracer = self._tracing.get_tracer("headrace")
+        return tracer.start_span(name, context=_context_of(traceparent), attributes=attributes)
 
     def exposition(self) -> bytes:
         """All metrics in the text format of Prometheus."""
@@ -114,3 +122,15 @@ class Telemetry:
         self._provider.shutdown()
         if self._tracing is not None:
             self._tracing.shutdown()
+
+
+def _context_of(traceparent: str | None) -> Context | None:
+    if not traceparent:
+        return None
+    return TraceContextTextMapPropagator().extract({"traceparent": traceparent})
+
+
+def traceparent_of(span: Span) -> str:
+    """The W3C traceparent that makes other spans children of this one."""
+    found = span.get_span_context()
+    return f"00-{found.trace_id:032x}-{found.span_id:016x}-{found.trace_flags:02x}"

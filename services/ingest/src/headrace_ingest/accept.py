@@ -25,7 +25,6 @@ from headrace_core.meta import (
 )
 from headrace_core.parsed import Rejected
 from headrace_core.reasons import Reason
-from headrace_core.validate import check_bytes
 from headrace_ingest.limits import EVENT_LIMIT_BYTES, INFLATED_LIMIT_BYTES, REQUEST_EVENTS_LIMIT
 from headrace_ingest.header_sections import HeaderSections
 from headrace_ingest.refusals import Refusal, RefusalCode
@@ -95,7 +94,6 @@ def accept(
     raw = accepted.raw
     for index, value in enumerate(values):
         try:
-            check_bytes(value)
             parsed = parse(value, meta, mappings)
         except Rejected as rejected:
             _quarantine(accepted, rejected, value, headers, index, meta, partitions)

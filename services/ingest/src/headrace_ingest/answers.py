@@ -27,6 +27,7 @@ class Answer(NamedTuple):
     status: int
     content_type: bytes
     body: bytes
+    request_id: str
     retry_after_s: int = 0
     close: bool = False
 
@@ -43,26 +44,26 @@ def native_answer(accepted: Accepted, offsets: Sequence[int], request_id: str) -
         told["rejected"] = accepted.rejections
     if accepted.made_ids:
         told["ids"] = accepted.made_ids
-    return Answer(200, _JSON, _encode(told))
+    return Answer(200, _JSON, _encode(told), request_id)
 
 
-def segment_answer(accepted: Accepted) -> Answer:
+def segment_answer(accepted: Accepted, request_id: str) -> Answer:
     """200 as Segment answers it, rejected events included."""
     if not accepted.rejections:
-        return Answer(200, _JSON, _SEGMENT_SUCCESS)
-    return Answer(200, _JSON, _encode({"success": True, "rejected": accepted.rejections}))
+        return Answer(200, _JSON, _SEGMENT_SUCCESS, request_id)
+    return Answer(200, _JSON, _encode({"success": True, "rejected": accepted.rejections}), request_id)
 
 
 def refusal_answer(refusal: Refusal, convention: Convention, request_id: str) -> Answer:
-    """The answer to a request that is refused whole."""
+    """The answer to a request that is refused whole; ``request_id`` is empty where the request got none."""
     code = refusal.code
+    told: dict[str, object]
     close = code in {RefusalCode.SLOW_BODY, RefusalCode.STOPPING}
     if convention == "segment":
         told = {
             "success": False,
             "code": code.code,
             "message": f"{refusal} {code.fix}",
-            "request_id": request_id,
         }
         status, content_type = code.sdk_status, _JSON
     else:
@@ -72,7 +73,8 @@ def refusal_answer(refusal: Refusal, convention: Convention, request_id: str) ->
             "status": code.status,
             "detail": f"{refusal.detail} {code.fix}".strip(),
             "code": code.code,
-            "request_id": request_id,
         }
         status, content_type = code.status, _PROBLEM
-    return Answer(status, content_type, _encode(told), _RETRY_AFTER_S if status == 503 else 0, close)
+    if request_id:
+        told["request_id"] = request_id
+    return Answer(status, content_type, _encode(told), request_id, _RETRY_AFTER_S if status == 503 else 0, close)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 __all__ = [
+    "COMMA_LIMIT",
     "EVENT_LIMIT_BYTES",
     "HEADER_LIMIT_BYTES",
     "INFLATED_LIMIT_BYTES",
@@ -32,3 +33,6 @@ UNDECODABLE_LIMIT_BYTES = EVENT_LIMIT_BYTES
 
 REQUEST_EVENTS_LIMIT = 10_000
 """Events of one request."""
+
+COMMA_LIMIT = 1_000_000
+"""Commas in an inflated body over 1 MiB: no honest body has more, and each may be an event to be made an object of."""

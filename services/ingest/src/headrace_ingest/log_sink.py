@@ -36,10 +36,15 @@ class LogSink:
         """Append all records of a request. Raises Refusal where nothing, or not everything, was taken."""
         wait = _Wait(settled, self._waiting)
         if accepted.raw.values:
-            wait.on(self._add(self._raw, accepted.raw, RefusalCode.OVERLOADED), is_raw=True)
+            wait.on(self._add(self._raw, accepted.raw), is_raw=True)
         if accepted.quarantine.values:
-            taken_part = RefusalCode.NOT_APPENDED if accepted.raw.values else RefusalCode.OVERLOADED
-            wait.on(self._add(self._quarantine, accepted.quarantine, taken_part), is_raw=False)
+            try:
+                wait.on(self._add(self._quarantine, accepted.quarantine), is_raw=False)
+            except Refusal as refusal:
+                if not wait.missing:
+                    raise
+                wait.forget()
+                raise Refusal(RefusalCode.NOT_APPENDED) from refusal
         if not wait.missing:
             settled([], None)
             return
@@ -47,11 +52,11 @@ class LogSink:
         self._waiting.add(wait)
 
     @staticmethod
-    def _add(batcher: Batcher, columns: Columns, code: RefusalCode) -> asyncio.Future[list[int]]:
+    def _add(batcher: Batcher, columns: Columns) -> asyncio.Future[list[int]]:
         try:
             return batcher.add(columns.partitions, columns.keys, columns.values, columns.headers)
         except AppendRefused as error:
-            raise Refusal(code) from error
+            raise Refusal(RefusalCode.OVERLOADED) from error
 
     async def close(self, *, deadline_s: float) -> int:
         """Finish what is under way within the deadline; how many requests were left without an outcome."""
@@ -103,6 +108,10 @@ class _Wait:
         self.missing -= 1
         if not self.missing:
             self._settle(self.error)
+
+    def forget(self) -> None:
+        """Tell nobody: the sender was answered already."""
+        self._settled = None
 
     def give_up(self) -> None:
         """The deadline passed: whatever comes later, the sender was told that nothing is known."""

@@ -46,6 +46,6 @@ def route_of(path: str) -> Route | None:
     if path.startswith(IMPORT_PREFIX):
         name = path[len(IMPORT_PREFIX) :].rstrip("/")
         if name and "/" not in name and len(name) <= _MAPPING_LIMIT_CHARS:
-            return Route(IMPORT_PREFIX + name, "mapping", "events", "native", name)
+            return Route(IMPORT_PREFIX + name, "mapped", "events", "native", name)
         return None
     return HOT_PATHS.get(path.rstrip("/")) if path.endswith("/") else None

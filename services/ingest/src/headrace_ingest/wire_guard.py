@@ -1,0 +1,144 @@
+"""The wire guard: uvicorn's HTTP protocol with bounds on headers and on the time in which a request must arrive.
+
+uvicorn bounds neither. Deadlines are attributes that one sweep a second compares, since a timer per request would cost
+more than the rest of this class.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from headrace_ingest.answers import Answer, refusal_answer
+from headrace_ingest.limits import HEADER_LIMIT_BYTES
+from headrace_ingest.refusals import Refusal, RefusalCode
+from headrace_ingest.tally import Tally
+
+__all__ = ["GuardedProtocol", "guarded_protocol", "response_bytes", "sweep"]
+
+_HEADER_DEADLINE_S = 10.0
+_BODY_GRACE_S = 2.0
+"""The request path answers 408 by its own deadline; the guard ends what goes on after that."""
+
+
+def response_bytes(answer: Answer) -> bytes:
+    """A whole HTTP/1.1 response."""
+    parts = [
+        STATUS_LINE[answer.status],
+        b"content-type: ",
+        answer.content_type,
+        b"\r\ncontent-length: %d\r\n" % len(answer.body),
+    ]
+    if answer.request_id:
+        parts.append(b"x-request-id: %s\r\n" % answer.request_id.encode("ascii"))
+    if answer.retry_after_s:
+        parts.append(b"retry-after: %d\r\n" % answer.retry_after_s)
+    if answer.close:
+        parts.append(b"connection: close\r\n")
+    parts.append(b"\r\n")
+    parts.append(answer.body)
+    return b"".join(parts)
+
+
+class GuardedProtocol(HttpToolsProtocol):
+    """One connection. ``receive_by`` is the loop time by which the current request must have come, None between requests."""
+
+    tally: Tally
+    body_deadline_s: float
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self.receive_by: float | None = None
+        self._header_bytes = 0
+        self._in_headers = True
+        self._refused = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client connected; it has a while to send a request."""
+        super().connection_made(transport)  # type: ignore[arg-type]  # uvicorn narrows it the same way
+        self.receive_by = self.loop.time() + _HEADER_DEADLINE_S
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came."""
+        if self._refused:
+            return
+        super().data_received(data)
+        if self._in_headers and not self._refused:
+            self._header_bytes += len(data)
+            if self._header_bytes > HEADER_LIMIT_BYTES:
+                self._refuse(RefusalCode.HEADERS_TOO_LARGE)
+
+    def on_message_begin(self) -> None:
+        """A request starts."""
+        self._in_headers, self._header_bytes = True, 0
+        self.receive_by = self.loop.time() + _HEADER_DEADLINE_S
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """The header section is whole."""
+        self._in_headers = False
+        if self._refused:
+            return
+        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        if size > HEADER_LIMIT_BYTES:
+            self._refuse(RefusalCode.HEADERS_TOO_LARGE)
+            return
+        self.receive_by = self.loop.time() + self.body_deadline_s + _BODY_GRACE_S
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A part of the body."""
+        if not self._refused:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request is whole."""
+        self.receive_by = None
+        self._in_headers, self._header_bytes = True, 0
+        if not self._refused:
+            super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """The parser found something that is not HTTP, or contradicts itself."""
+        self._refuse(RefusalCode.MALFORMED_REQUEST)
+
+    def end_if_late(self, now: float) -> None:
+        """Close the connection where its request did not come in time."""
+        if self.receive_by is None or now < self.receive_by or self.transport.is_closing():
+            return
+        if self._in_headers and self._header_bytes:
+            self._refuse(RefusalCode.SLOW_BODY)
+        else:
+            self.transport.close()
+
+    def _refuse(self, code: RefusalCode) -> None:
+        """Answer without a request path: nobody knows yet, or any more, what this was to be."""
+        self._refused = True
+        self.receive_by = None
+        self.tally.refused(code.code)
+        if self.cycle is None or self.cycle.response_complete:
+            answer = refusal_answer(Refusal(code), "native", "")
+            self.transport.write(response_bytes(answer._replace(close=True)))
+        self.transport.close()
+
+
+def guarded_protocol(tally: Tally, body_deadline_s: float) -> type[GuardedProtocol]:
+    """The protocol class of one server, as uvicorn wants it."""
+    return type("ServerProtocol", (GuardedProtocol,), {"tally": tally, "body_deadline_s": body_deadline_s})
+
+
+def sweep(state: ServerState, now: float) -> None:
+    """End the connections whose requests are late."""
+    for connection in list(state.connections):
+        if isinstance(connection, GuardedProtocol):
+            connection.end_if_late(now)
