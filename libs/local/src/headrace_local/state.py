@@ -35,7 +35,7 @@ def new_state(brokers: int, port_names: Iterable[str]) -> StackState:
     return StackState(
         brokers=brokers,
         ports=choose_ports(port_names),
-        kafka_cluster_id=urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode(),
+        kafka_cluster_id=_new_cluster_id(),
         s3_access_key="local" + secrets.token_hex(6),
         s3_secret_key=secrets.token_urlsafe(24),
         postgres_password=secrets.token_urlsafe(18),
@@ -67,3 +67,9 @@ def save_state(root: Path, state: StackState) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
+
+
+def _new_cluster_id() -> str:
+    """A random id as Kafka writes them; the first bit is cleared, since its tools take a leading dash for an option."""
+    data = uuid.uuid4().bytes
+    return urlsafe_b64encode(bytes([data[0] & 0x7F]) + data[1:]).rstrip(b"=").decode()

@@ -25,8 +25,8 @@ from headrace_core.meta import (
 )
 from headrace_core.parsed import Rejected
 from headrace_core.reasons import Reason
-from headrace_ingest.limits import EVENT_LIMIT_BYTES, INFLATED_LIMIT_BYTES, REQUEST_EVENTS_LIMIT
 from headrace_ingest.header_sections import HeaderSections
+from headrace_ingest.limits import EVENT_LIMIT_BYTES, INFLATED_LIMIT_BYTES, REQUEST_EVENTS_LIMIT
 from headrace_ingest.refusals import Refusal, RefusalCode
 
 __all__ = ["Accepted", "Columns", "MadeId", "Rejection", "accept", "undecodable"]
@@ -90,13 +90,13 @@ def accept(
         meta = msgspec.structs.replace(meta, context=None)
         encoded_meta = encode_meta(meta)
         values = _with_context(values, context)
-    accepted, headers = Accepted(), HeaderSections(encoded_meta)
-    raw = accepted.raw
+    judged = _Judgement(meta, encoded_meta, partitions)
+    raw, headers = judged.accepted.raw, judged.headers
     for index, value in enumerate(values):
         try:
             parsed = parse(value, meta, mappings)
         except Rejected as rejected:
-            _quarantine(accepted, rejected, value, headers, index, meta, partitions)
+            judged.quarantine(index, value, rejected)
             continue
         identity = identify(parsed, meta, index)
         key = identity.dedup_id
@@ -105,34 +105,33 @@ def accept(
         raw.values.append(value)
         raw.headers.append(headers.of(index))
         if identity.id_source != "client":
-            accepted.made_ids.append(MadeId(index, identity.event_id, identity.id_source))
-    return accepted
+            judged.accepted.made_ids.append(MadeId(index, identity.event_id, identity.id_source))
+    return judged.accepted
 
 
 def undecodable(body: bytes, detail: str, meta: RequestMeta, partitions: int) -> Accepted:
-    """A body that is no events at all, as the one quarantine record that keeps it."""
-    if len(encode_meta(meta)) > META_LIMIT_BYTES:
-        meta = msgspec.structs.replace(meta, context=None)
-    accepted = Accepted()
-    rejected = Rejected(Reason.UNDECODABLE_BODY, detail)
-    _quarantine(accepted, rejected, body, HeaderSections(encode_meta(meta)), 0, meta, partitions)
-    return accepted
+    """A body that is no events at all, as the one quarantine record that keeps it. ``meta`` holds no batch context."""
+    judged = _Judgement(meta, encode_meta(meta), partitions)
+    judged.quarantine(0, body, Rejected(Reason.UNDECODABLE_BODY, detail))
+    return judged.accepted
 
 
-def _quarantine(
-    accepted: Accepted,
-    rejected: Rejected,
-    value: bytes,
-    headers: HeaderSections,
-    index: int,
-    meta: RequestMeta,
-    partitions: int,
-) -> None:
-    code, detail = rejected.reason.code, rejected.detail[:_DETAIL_LIMIT_CHARS]
-    note = encode_note(QuarantineNote(reason=code, stage="ingest", detail=detail))
-    partition = xxh3_64_intdigest(f"{meta.request_id}-{index}") % partitions
-    accepted.quarantine.add(partition, _NO_KEY, value, headers.quarantined(index, note))
-    accepted.rejections.append(Rejection(index, code, detail))
+class _Judgement:
+    """What one request's events became so far."""
+
+    __slots__ = ("_partitions", "_request_id", "accepted", "headers")
+
+    def __init__(self, meta: RequestMeta, encoded_meta: bytes, partitions: int) -> None:
+        self._request_id, self._partitions = meta.request_id, partitions
+        self.accepted, self.headers = Accepted(), HeaderSections(encoded_meta)
+
+    def quarantine(self, index: int, value: bytes, rejected: Rejected) -> None:
+        """An event that goes to quarantine, on a partition that follows from its place."""
+        code, detail = rejected.reason.code, rejected.detail[:_DETAIL_LIMIT_CHARS]
+        note = encode_note(QuarantineNote(reason=code, stage="ingest", detail=detail))
+        partition = xxh3_64_intdigest(f"{self._request_id}-{index}".encode()) % self._partitions
+        self.accepted.quarantine.add(partition, _NO_KEY, value, self.headers.quarantined(index, note))
+        self.accepted.rejections.append(Rejection(index, code, detail))
 
 
 _DETAIL_LIMIT_CHARS = 300

@@ -77,4 +77,6 @@ def refusal_answer(refusal: Refusal, convention: Convention, request_id: str) ->
         status, content_type = code.status, _PROBLEM
     if request_id:
         told["request_id"] = request_id
-    return Answer(status, content_type, _encode(told), request_id, _RETRY_AFTER_S if status == 503 else 0, close)
+    return Answer(
+        status, content_type, _encode(told), request_id, _RETRY_AFTER_S if status == 503 else 0, close
+    )

@@ -38,7 +38,9 @@ def build_api(health: Health, telemetry: Telemetry, tally: Tally, version: str) 
 
     @app.get("/", summary="What this is")
     def about() -> JSONResponse:
-        return JSONResponse({"service": "headrace-ingest", "version": version, "description": "/openapi.json"})
+        return JSONResponse(
+            {"service": "headrace-ingest", "version": version, "description": "/openapi.json"}
+        )
 
     return app
 

@@ -54,9 +54,7 @@ def describe_hot_paths(document: dict[str, Any]) -> dict[str, Any]:
     for route in HOT_PATHS.values():
         paths[route.path] = {"post": _operation(route.path, route.shape, route.convention)}
     mapped = _operation(IMPORT_PREFIX, "events", "native")
-    mapped["parameters"] = [
-        {"name": "mapping", "in": "path", "required": True, "schema": {"type": "string"}}
-    ]
+    mapped["parameters"] = [{"name": "mapping", "in": "path", "required": True, "schema": {"type": "string"}}]
     paths[IMPORT_PREFIX + "{mapping}"] = {"post": mapped}
     schemes = document.setdefault("components", {}).setdefault("securitySchemes", {})
     schemes["writeKey"] = {"type": "http", "scheme": "basic"}
@@ -76,7 +74,9 @@ def _operation(path: str, shape: str, convention: Convention) -> dict[str, Any]:
         "security": [{"writeKey": []}, {"writeKeyHeader": []}, {"writeKeyBearer": []}],
         "requestBody": {"required": True, "content": {"application/json": {"schema": _BODIES[shape]}}},
         "responses": {
-            "200": _response("Every event is durable.", "application/json", _RECEIPTS if is_native else _SUCCESS),
+            "200": _response(
+                "Every event is durable.", "application/json", _RECEIPTS if is_native else _SUCCESS
+            ),
             **{
                 str(status): _response(_titles(status, is_native=is_native), error_type, error_schema)
                 for status in sorted(statuses - {404, 405})

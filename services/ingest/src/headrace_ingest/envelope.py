@@ -25,6 +25,13 @@ def open_envelope(route: Route, body: bytes, content_type: str) -> Envelope:
     """The events of a body. Raises BodyRejected where it has none to tell apart."""
     if route.shape == "events":
         return Envelope(native.split_body(body, content_type))
-    found = segment.split_batch(body) if route.shape == "batch" else segment.single(body)
+    found = (
+        segment.split_batch(body) if route.shape == "batch" else segment.single(body, _call_of(route.path))
+    )
     context = None if found.context is None else msgspec.Raw(found.context)
     return Envelope(found.events, found.sent_at, context, found.write_key)
+
+
+def _call_of(path: str) -> str:
+    """The event type that a hot path of one event names; every such path of the route table is a call of the API."""
+    return segment.type_of_path(path) or ""

@@ -30,7 +30,8 @@ from headrace_ingest.refusals import Refusal, RefusalCode
 from headrace_ingest.request_meta import build_meta, client_address, request_id, traceparent_of
 from headrace_ingest.routes import Route
 from headrace_ingest.tally import Tally
-from headrace_runtime.telemetry import Telemetry, traceparent_of as span_traceparent
+from headrace_runtime.telemetry import Telemetry
+from headrace_runtime.telemetry import traceparent_of as span_traceparent
 
 __all__ = ["Intake", "Request"]
 
@@ -70,7 +71,6 @@ class Intake:
         clock: Clock,
         keys: KeyStore,
         mappings: Mappings,
-        sink: LogSink,
         watch: LogWatch,
         admission: Admission,
         tally: Tally,
@@ -79,10 +79,20 @@ class Intake:
         trusted_hops: int,
     ) -> None:
         self._clock, self._keys, self._mappings = clock, keys, mappings
-        self._sink, self._watch, self._admission = sink, watch, admission
+        self._watch, self._admission = watch, admission
         self._tally, self._telemetry = tally, telemetry
         self._partitions, self._trusted_hops = partitions, trusted_hops
-        self.stopping = False
+        self._sink: LogSink | None = None
+        self._closed = False
+
+    def open(self, sink: LogSink) -> None:
+        """Kafka can be reached: take requests from now on."""
+        self._sink = sink
+
+    def close(self) -> LogSink | None:
+        """Take no request any more; the sink, if there was one."""
+        sink, self._sink, self._closed = self._sink, None, True
+        return sink
 
     def begin(self, route: Route, headers: Mapping[bytes, bytes], peer: str | None) -> Request:
         """A request whose headers have come. Its ticket must grow with its body, before the body is kept."""
@@ -97,22 +107,26 @@ class Intake:
         """Take a received request. ``respond`` is called once."""
         exchange = _Exchange(request, self._request_id(), respond, len(body))
         try:
+            sink = self._open_sink()
             accepted = self._decide(exchange, body)
             exchange.accepted = accepted
-            self._sink.append(accepted, lambda offsets, error: self._settled(exchange, offsets, error))
+            sink.append(accepted, lambda offsets, error: self._settled(exchange, offsets, error))
         except Refusal as refusal:
             self._finish_refused(exchange, refusal)
 
     def _request_id(self) -> str:
         return request_id(self._clock.now_ms(), os.urandom(_RANDOM_BYTES))
 
+    def _open_sink(self) -> LogSink:
+        if self._sink is None:
+            raise Refusal(RefusalCode.STOPPING if self._closed else RefusalCode.LOG_UNAVAILABLE)
+        if self._watch.hopeless:
+            raise Refusal(RefusalCode.LOG_UNAVAILABLE)
+        return self._sink
+
     def _decide(self, exchange: _Exchange, body: bytes) -> Accepted:
         """Raises Refusal. The order matters: nothing is inflated for a stranger who could be told so before."""
         request = exchange.request
-        if self.stopping:
-            raise Refusal(RefusalCode.STOPPING)
-        if self._watch.hopeless:
-            raise Refusal(RefusalCode.LOG_UNAVAILABLE)
         presented = presented_key(request.headers)
         entry = self._authenticate(presented, request.route) if presented else None
         if not body:

@@ -52,7 +52,12 @@ class RefusalCode(Enum):
     )
     METHOD_NOT_ALLOWED = (405, 405, "The path takes POST only.", "Send a POST request.")
     SLOW_BODY = (408, 408, "The body took too long to arrive.", "Send smaller requests.")
-    BODY_TOO_LARGE = (413, 413, "The body is larger than 1 MiB.", "Send fewer events per request, or compress.")
+    BODY_TOO_LARGE = (
+        413,
+        413,
+        "The body is larger than 1 MiB.",
+        "Send fewer events per request, or compress.",
+    )
     INFLATED_TOO_LARGE = (
         413,
         413,
@@ -84,7 +89,12 @@ class RefusalCode(Enum):
         "Use gzip, deflate, zstd or identity.",
     )
     HEADERS_TOO_LARGE = (431, 400, "The header section is too large.", "Send fewer or smaller headers.")
-    OVERLOADED = (503, 503, "Too many bytes are in flight; nothing was taken.", "Send the request again later.")
+    OVERLOADED = (
+        503,
+        503,
+        "Too many bytes are in flight; nothing was taken.",
+        "Send the request again later.",
+    )
     LOG_UNAVAILABLE = (503, 503, "The log is down; nothing was taken.", "Send the request again later.")
     NOT_APPENDED = (503, 503, "The log did not take all of the events.", "Send the request again.")
     OUTCOME_UNKNOWN = (

@@ -10,7 +10,7 @@ import asyncio
 from typing import Any
 
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from headrace_ingest.answers import Answer, refusal_answer
@@ -126,7 +126,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._refused = True
         self.receive_by = None
         self.tally.refused(code.code)
-        if self.cycle is None or self.cycle.response_complete:
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is None or cycle.response_complete:
             answer = refusal_answer(Refusal(code), "native", "")
             self.transport.write(response_bytes(answer._replace(close=True)))
         self.transport.close()
