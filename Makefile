@@ -26,7 +26,7 @@ $(UV):
 
 $(READY): $(UV) uv.lock pyproject.toml $(wildcard */pyproject.toml */*/pyproject.toml)
 	$(UV) sync --quiet --frozen --python $(PYTHON)
-	$(BIN)/python -m headrace_local.java --found || $(UV) sync --quiet --frozen --python $(PYTHON) --extra jre
+	$(BIN)/python -c 'import os; from headrace_local.java import find_java; find_java(os.environ)' 2>/dev/null || $(UV) sync --quiet --frozen --python $(PYTHON) --extra jre
 	touch $@
 
 demo: $(READY) ## Start everything, send traffic, show where it went; ARGS="--events 200000 --exit"
