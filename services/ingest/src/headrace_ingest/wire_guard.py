@@ -60,7 +60,7 @@ class GuardedProtocol(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self.receive_by: float | None = None
         self._header_bytes = 0
-        self._in_headers = True
+        self._in_headers = False
         self._refused = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -104,7 +104,6 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """The request is whole."""
         self.receive_by = None
-        self._in_headers, self._header_bytes = True, 0
         if not self._refused:
             super().on_message_complete()
 
