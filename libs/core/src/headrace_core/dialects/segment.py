@@ -197,6 +197,7 @@ BATCH_KEY = "$batch"
 """Reserved key of the batch context that holds what a batch said besides context, times and credential."""
 
 _BATCH_FIELDS = frozenset({"batch", "context", "sentAt", "timestamp", "writeKey"})
+_EMPTY_VALUES = (b"", b"{}", b"null")
 
 
 class SegmentBatch(msgspec.Struct, frozen=True, kw_only=True):
@@ -209,13 +210,45 @@ class SegmentBatch(msgspec.Struct, frozen=True, kw_only=True):
     write_key: str | None = None
 
 
-_batch_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+class _BatchFields(msgspec.Struct, rename="camel", forbid_unknown_fields=True, gc=False):
+    batch: list[msgspec.Raw]
+    sent_at: TimeValue = None
+    timestamp: TimeValue = None
+    write_key: Text = None
+    context: msgspec.Raw = ABSENT
+    integrations: msgspec.Raw = ABSENT
+
+
+_decode_batch = msgspec.json.Decoder(_BatchFields).decode
+_batch_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _events = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 def split_batch(body: bytes) -> SegmentBatch:
     """Take a body of ``/v1/batch`` apart. BodyRejected where it is no JSON or has no list of events."""
-    fields = decode_body(_batch_fields, trim(body))
+    text = trim(body)
+    try:
+        fields = _decode_batch(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _split_patiently(text)
+    context = bytes(fields.context)
+    if bytes(fields.integrations) not in _EMPTY_VALUES or context[:1] not in (b"", b"{"):
+        return _split_patiently(text)
+    return SegmentBatch(
+        events=[bytes(event) for event in fields.batch],
+        sent_at=fields.timestamp if fields.sent_at is None else fields.sent_at,
+        context=_context_or_none(context),
+        write_key=fields.write_key,
+    )
+
+
+def _context_or_none(context: bytes) -> bytes | None:
+    return None if context in _EMPTY_VALUES else context
+
+
+def _split_patiently(text: bytes) -> SegmentBatch:
+    """A batch with fields of its own, or one that must be told what is wrong with it."""
+    fields = decode_body(_batch_members, text)
     if "batch" not in fields:
         raise BodyRejected(Reason.MISSING_FIELD, "batch: a list of events")
     events = decode_body(_events, bytes(fields["batch"]))
@@ -243,16 +276,17 @@ def _sent_at(fields: dict[str, msgspec.Raw]) -> TimeValue:
 
 
 def _batch_context(fields: dict[str, msgspec.Raw]) -> bytes | None:
+    """The batch's context and, under BATCH_KEY, what else it says about its events."""
     try:
         own = object_of(fields.get("context", ABSENT), "context")
     except Rejected as error:
         raise BodyRejected(error.reason, error.detail) from None
     rest: dict[str, Any] = {wire: raw for wire, raw in fields.items() if wire not in _BATCH_FIELDS}
-    if bytes(rest.get("integrations", b"")) in (b"{}", b"null"):
-        del rest["integrations"]
+    if bytes(rest.get("integrations", b"")) in _EMPTY_VALUES:
+        rest.pop("integrations", None)
     if rest:
-        return msgspec.json.encode({**_batch_fields.decode(own), BATCH_KEY: rest})
-    return None if own == EMPTY_OBJECT else own
+        return msgspec.json.encode({**_batch_members.decode(own), BATCH_KEY: rest})
+    return _context_or_none(own)
 
 
 def _text(raw: msgspec.Raw | None) -> str | None:
