@@ -62,6 +62,10 @@ class CutLimits:
 class Intake(Protocol[RowT]):
     """Turns records of one topic into rows. Pure; raises Bug where a record breaks the topic's contract."""
 
+    @property
+    def schema_version(self) -> int:
+        """Version of the rows, for manifests that hold none."""
+
     def rows(self, records: Sequence[Record]) -> tuple[list[int], list[RowT]]:
         """Source offsets and rows, parallel, in log order. A record may give none (a void block) or many (a block)."""
 

@@ -21,7 +21,6 @@ from itertools import islice
 from operator import lt
 from typing import Generic, TypeVar
 
-from headrace_core.events import SCHEMA_VERSION
 from headrace_core.manifest import ChainEnd, Manifest, content_sum
 from headrace_core.paths import manifest_key, object_key
 from headrace_loader.stage_messages import (
@@ -333,7 +332,7 @@ class Stager(Generic[RowT]):
             max_received_ts=contents.max_received_ts if contents else None,
             first_append_ms=cut.first_append_ms,
             last_append_ms=cut.last_append_ms,
-            schema_version=contents.schema_version if contents else SCHEMA_VERSION,
+            schema_version=contents.schema_version if contents else self._intake.schema_version,
             content=contents.content if contents else content_sum(()),
             writer=self._writer,
             created_ms=now_ms,

@@ -1,0 +1,140 @@
+"""The chain of manifests of one partition: where it ends, whether it is whole, and which objects are orphans.
+
+The end is found with a listing that starts near it: behind the last manifest that this process knows, or below a hint
+(the group's committed offset). A hint is only where a listing begins: a wrong one costs more listings, nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+from headrace_core.errors import BadData, ConfigurationError
+from headrace_core.manifest import (
+    ChainEnd,
+    Manifest,
+    decode_base,
+    decode_manifest,
+    next_end,
+)
+from headrace_core.paths import (
+    base_key,
+    chain_prefix,
+    manifest_key,
+    parse_manifest_key,
+    parse_object_key,
+)
+from headrace_loader.stage_messages import ChainIdentity
+from headrace_runtime.errors_store import ObjectNotFound
+from headrace_runtime.ports_store import ObjectStore
+
+__all__ = ["ChainReader", "check_identity", "check_links", "is_orphan"]
+
+_LINKS_CHECKED = 3
+"""Manifests read at the end of a chain that is seen for the first time."""
+
+_FIRST_STEP_BACK = 50_000
+"""Offsets below the hint at which the first listing begins: about what one manifest covers."""
+
+
+def check_identity(manifest: Manifest, identity: ChainIdentity) -> None:
+    """Refuse a manifest of another cluster, topic or partition: its offsets mean other records (ConfigurationError)."""
+    found = ChainIdentity(
+        manifest.kind, manifest.partition, manifest.topic, manifest.topic_id, manifest.cluster_id
+    )
+    if found != identity:
+        raise ConfigurationError(
+            "A chain of manifests belongs to another log.",
+            why=f"The manifest at offset {manifest.start} is of {found}, this process reads {identity}.",
+            fix="The topic or the cluster was made anew, or the bucket is another installation's: follow the runbook "
+            "for a recreated topic, or correct HEADRACE_S3_BUCKET and HEADRACE_KAFKA_BOOTSTRAP.",
+            code="foreign_chain",
+        )
+
+
+def check_links(manifests: Sequence[Manifest]) -> None:
+    """Refuse manifests in order of their starts that are not contiguous or lower the running maximum (BadData)."""
+    for before, after in pairwise(manifests):
+        if after.start != before.end or after.max_source_offset < before.max_source_offset:
+            raise BadData(
+                "A chain of manifests is broken.",
+                why=f"Partition {after.partition} of chain {after.kind}: the manifest of [{before.start}, {before.end}) "
+                f"with running maximum {before.max_source_offset} is followed by the one of [{after.start}, {after.end}) "
+                f"with {after.max_source_offset}.",
+                fix="Manifests are never rewritten: restore the ones that were changed or deleted from their bucket versions.",
+                code="broken_chain",
+            )
+
+
+def is_orphan(key: str, manifests: Mapping[int, Manifest]) -> bool:
+    """Whether a data object may be collected: a manifest with its start exists in ``manifests`` (by start, of the
+    object's own chain) and does not name it. Never at the chain's end: there a manifest may still come to name it.
+    """
+    position = parse_object_key(key)
+    manifest = None if position is None else manifests.get(position.start)
+    if position is None or manifest is None:
+        return False
+    if (manifest.kind, manifest.partition) != (position.kind, position.partition):
+        return False
+    return all(file.key != key for file in manifest.files)
+
+
+class ChainReader:
+    """Reads the end of one partition's chain, and remembers it, so that the next reading starts there."""
+
+    def __init__(
+        self, store: ObjectStore, identity: ChainIdentity, *, hint: int | None = None, deadline_s: float
+    ) -> None:
+        self._store = store
+        self._identity = identity
+        self._deadline_s = deadline_s
+        self._hint = hint
+        self._known: Manifest | None = None
+
+    async def read_end(self) -> ChainEnd:
+        """Where the chain ends now. Raises StoreUnavailable, BadData for a broken chain, ConfigurationError for a
+        foreign one."""
+        new = [await self._manifest(start) for start in await self._new_starts()]
+        check_links([self._known, *new] if self._known else new)
+        for manifest in new:
+            check_identity(manifest, self._identity)
+        self._known = new[-1] if new else self._known
+        return await self._first_end() if self._known is None else next_end(self._known)
+
+    async def _new_starts(self) -> list[int]:
+        """Starts behind the manifest known before, or the last few where none is known."""
+        if self._known is not None:
+            return await self._starts_from(self._known.start + 1)
+        return (await self._starts_near_hint() or await self._starts_from(0))[-_LINKS_CHECKED:]
+
+    async def _starts_near_hint(self) -> list[int]:
+        """Starts from ever farther below the hint, until there are some; none where the hint leads nowhere."""
+        hint, back = self._hint or 0, _FIRST_STEP_BACK
+        found: list[int] = []
+        while not found and back < hint:
+            found = await self._starts_from(hint - back)
+            back *= 8
+        return found
+
+    async def _starts_from(self, start: int) -> list[int]:
+        """Starts of the manifests at ``start`` or above."""
+        kind, partition = self._identity.kind, self._identity.partition
+        after = manifest_key(kind, partition, start - 1) if start > 0 else None
+        found = await self._store.list(
+            chain_prefix(kind, partition), start_after=after, deadline_s=self._deadline_s
+        )
+        positions = [parse_manifest_key(entry.key) for entry in found]
+        return [position.start for position in positions if position is not None]
+
+    async def _manifest(self, start: int) -> Manifest:
+        key = manifest_key(self._identity.kind, self._identity.partition, start)
+        return decode_manifest(await self._store.get(key, deadline_s=self._deadline_s))
+
+    async def _first_end(self) -> ChainEnd:
+        """The end of a chain without manifests: what the base left behind, or the very beginning."""
+        key = base_key(self._identity.kind, self._identity.partition)
+        try:
+            base = decode_base(await self._store.get(key, deadline_s=self._deadline_s))
+        except ObjectNotFound:
+            return ChainEnd()
+        return ChainEnd(end=base.start, max_source_offset=base.max_source_offset)
