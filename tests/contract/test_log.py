@@ -31,7 +31,7 @@ async def world(request: pytest.FixtureRequest) -> AsyncIterator[LogWorld]:
     if request.param == "kafka":
         stack: LocalStack = request.getfixturevalue("stack")
         connection = KafkaConnection(stack.endpoints.kafka_bootstrap)
-    async for made in log_world(connection):
+    async with log_world(connection) as made:
         yield made
 
 
@@ -311,7 +311,7 @@ async def test_an_impossible_topic_is_refused(world: LogWorld) -> None:
 
 async def test_the_public_consumer_reads_the_same(stack: LocalStack) -> None:
     """The pinned client's own way of reading agrees with the reader, across batches, headers and compression."""
-    async for world in log_world(KafkaConnection(stack.endpoints.kafka_bootstrap)):
+    async with log_world(KafkaConnection(stack.endpoints.kafka_bootstrap)) as world:
         tp, writer, reader = (
             TopicPartition(await world.topic(), 0),
             await world.writer(),

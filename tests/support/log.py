@@ -3,7 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -93,6 +93,7 @@ def rows(
     return [(r.offset, r.key, r.value, list(r.headers)) for r in records]
 
 
+@asynccontextmanager
 async def log_world(connection: KafkaConnection | None) -> AsyncIterator[LogWorld]:
     """A world that ends with its test."""
     world = LogWorld(connection)

@@ -26,7 +26,7 @@ KAFKA = "kafka-1"
 @pytest.fixture
 async def world(fresh_stack: LocalStack) -> AsyncIterator[LogWorld]:
     connection = KafkaConnection(fresh_stack.endpoints.kafka_bootstrap, request_timeout_s=3.0)
-    async for made in log_world(connection):
+    async with log_world(connection) as made:
         yield made
 
 

@@ -17,7 +17,7 @@ SESSION_S = 6.0
 
 @pytest.fixture
 async def world(stack: LocalStack) -> AsyncIterator[LogWorld]:
-    async for made in log_world(KafkaConnection(stack.endpoints.kafka_bootstrap)):
+    async with log_world(KafkaConnection(stack.endpoints.kafka_bootstrap)) as made:
         yield made
 
 
@@ -127,7 +127,7 @@ async def test_a_group_over_a_missing_topic_does_not_start(world: LogWorld) -> N
 
 
 async def test_ownership_is_not_confirmed_by_silence(fresh_stack: LocalStack) -> None:
-    async for world in log_world(KafkaConnection(fresh_stack.endpoints.kafka_bootstrap)):
+    async with log_world(KafkaConnection(fresh_stack.endpoints.kafka_bootstrap)) as world:
         member = await Members(world, await world.topic(4)).join()
         assert await member.confirm_ownership(deadline_s=DEADLINE_S)
         fresh_stack.servers["kafka-1"].pause()
