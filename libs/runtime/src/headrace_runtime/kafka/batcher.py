@@ -136,14 +136,19 @@ class Batcher:
 
         The future ends with the offset of each event in its partition, after all of them are acknowledged, or with
         AppendUnknown or AppendRefused (then some of the events may still have been appended). Cancelling it changes
-        nothing about the records. Raises AppendRefused when full or closed: then nothing was taken.
+        nothing about the records. Raises AppendRefused when full or closed, ValueError for columns that do not fit: then
+        nothing was taken.
         """
+        if not len(partitions) == len(keys) == len(values) == len(headers) > 0:
+            raise ValueError("the columns of a request have one length, at least 1")
+        if min(partitions) < 0 or max(partitions) >= len(self._lanes):
+            raise ValueError(f"a partition of a request is not within 0 to {len(self._lanes) - 1}")
         size = sum(map(len, values))
         if self._closed or self._bytes_in_flight + size > self._max_bytes_in_flight:
             raise self._refusal()
         request = _Request(self._loop.create_future())
         places, lanes, linger = request.places, self._lanes, False
-        for partition, key, value, header in zip(partitions, keys, values, headers, strict=True):
+        for partition, key, value, header in zip(partitions, keys, values, headers, strict=False):
             lane = lanes[partition]
             batch = lane.growing
             if batch is None:
@@ -234,7 +239,7 @@ class Batcher:
             columns = Batch(batch.keys, batch.values, batch.headers)
             batch.base = await self._writer.append(tp, columns, deadline_s=left)
         except HeadraceError as error:
-            _log.warning("batch was not acknowledged", extra={"tp": str(tp), "error": str(error)})
+            _log.warning("A batch was not acknowledged.", extra={"tp": str(tp), "error": str(error)})
             return error
         return None
 
@@ -243,7 +248,7 @@ class Batcher:
         try:
             await self._writer.recreate(tp, deadline_s=_RECREATE_S)
         except LogUnavailable as error:
-            _log.warning("writer cannot be recreated yet", extra={"tp": str(tp), "error": str(error)})
+            _log.warning("The writer cannot be recreated yet.", extra={"tp": str(tp), "error": str(error)})
             await asyncio.sleep(_RECREATE_PAUSE_S)
 
     def _lost(self, tp: TopicPartition) -> AppendUnknown:

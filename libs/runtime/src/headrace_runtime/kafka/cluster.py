@@ -110,7 +110,7 @@ class Cluster:
             async with asyncio.timeout(deadline_s):
                 await client.close()
         except (TimeoutError, KafkaError, OSError):
-            _log.warning("connections to Kafka did not close in time", extra={"deadline_s": deadline_s})
+            _log.warning("Connections to Kafka did not close in time.", extra={"deadline_s": deadline_s})
 
     @property
     def client(self) -> AIOKafkaClient:

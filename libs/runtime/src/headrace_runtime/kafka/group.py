@@ -118,7 +118,9 @@ class KafkaGroup:
                 async with asyncio.timeout(deadline_s):
                     await coordinator.close()
             except (TimeoutError, KafkaError) as error:
-                _log.warning("group was not left cleanly", extra={"group": self._group, "error": repr(error)})
+                _log.warning(
+                    "The group was not left cleanly.", extra={"group": self._group, "error": repr(error)}
+                )
         self._flags.on_partitions_revoked(())
         await self._cluster.close(deadline_s=deadline_s)
 
@@ -220,7 +222,7 @@ class KafkaGroup:
                 answer = await self._cluster.send(self._coordinator_node(), request, coordination=True)
         except (TimeoutError, KafkaError, OSError, KeyError, LogUnavailable) as error:
             _log.warning(
-                "group coordinator did not answer", extra={"group": self._group, "error": repr(error)}
+                "The group coordinator did not answer.", extra={"group": self._group, "error": repr(error)}
             )
             return None
         return next((code for code in codes(answer) if code), 0)

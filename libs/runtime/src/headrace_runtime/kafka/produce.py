@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aiokafka.errors import NodeNotReadyError, for_code
-from aiokafka.protocol.produce import ProduceRequest
 
 from headrace_runtime.errors_log import AppendRefused, AppendTooLarge, AppendUnknown, LogUnavailable
 from headrace_runtime.kafka.cluster import Cluster
 from headrace_runtime.kafka.outcomes import Outcome, outcome_of
+from headrace_runtime.kafka.wire import ProduceBatches
 from headrace_runtime.ports_log import TopicPartition
 
 __all__ = ["Dispatcher", "Parcel", "refused", "unknown"]
@@ -26,6 +26,7 @@ _log = logging.getLogger(__name__)
 _MAX_REQUESTS_PER_NODE = 2
 _MAX_REQUEST_BYTES = 32 << 20
 _BACKOFF_S = 0.05
+_SWEEP_S = 0.05
 _MAX_BACKOFF_S = 1.0
 
 
@@ -33,12 +34,13 @@ _MAX_BACKOFF_S = 1.0
 class Parcel:
     """A sealed batch under way. `answer` ends with its base offset, AppendRefused or AppendUnknown.
 
-    The caller gives up by cancelling `answer`; then nothing is sent again. `maybe_appended` is set before the first
-    byte leaves and only a broker's answer takes it back.
+    `deadline` is in the loop's time. The caller may give up earlier by cancelling `answer`; after either, nothing is
+    sent again. `maybe_appended` is set before the first byte leaves and only a broker's answer takes it back.
     """
 
     tp: TopicPartition
     data: bytes
+    deadline: float
     answer: asyncio.Future[int]
     maybe_appended: bool = False
     attempts: int = 0
@@ -84,6 +86,7 @@ class Dispatcher:
         self._tasks: set[asyncio.Task[None]] = set()
         self._open: set[Parcel] = set()
         self._flush_due = False
+        self._sweeper: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
 
     def submit(self, parcel: Parcel) -> None:
@@ -91,6 +94,17 @@ class Dispatcher:
         self._open.add(parcel)
         parcel.answer.add_done_callback(lambda _: self._open.discard(parcel))
         self._queue(parcel)
+        if self._sweeper is None:
+            self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
+
+    def _sweep(self) -> None:
+        """End parcels past their deadline. One timer for all: a timer per batch costs more than its checksum."""
+        now = self._loop.time()
+        for parcel in [parcel for parcel in self._open if parcel.deadline <= now]:
+            parcel.last_error = f"The deadline passed. {parcel.last_error}".strip()
+            _end(parcel, too_large=False)
+        # Done callbacks run later, so those just ended still count as open here; the next sweep sees them gone.
+        self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep) if self._open else None
 
     def _queue(self, parcel: Parcel) -> None:
         self._arrived.append(parcel)
@@ -103,6 +117,8 @@ class Dispatcher:
         for parcel in list(self._open):
             parcel.last_error = parcel.last_error or "The writer was stopped."
             _end(parcel, too_large=False)
+        if self._sweeper is not None:
+            self._sweeper.cancel()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -162,12 +178,7 @@ class Dispatcher:
             topics[parcel.tp.topic].append((parcel.tp.partition, parcel.data))
             parcel.maybe_appended = True
             parcel.attempts += 1
-        request = ProduceRequest(
-            transactional_id=None,
-            required_acks=-1,
-            timeout=self._replication_timeout_ms,
-            topics=list(topics.items()),
-        )
+        request = ProduceBatches(list(topics.items()), timeout_ms=self._replication_timeout_ms)
         try:
             response = await self._cluster.send(node, request)
         except (NodeNotReadyError, LogUnavailable) as error:
@@ -179,7 +190,7 @@ class Dispatcher:
             # Whatever the client raises, the outcome is equally unknown.
             for parcel in parcels:
                 parcel.last_error = repr(error)
-            _log.warning("produce request without an answer", extra={"node": node, "error": repr(error)})
+            _log.warning("A produce request got no answer.", extra={"node": node, "error": repr(error)})
             return parcels, True
         return self._settle(parcels, before, response)
 

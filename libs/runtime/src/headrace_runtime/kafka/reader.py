@@ -185,7 +185,7 @@ class KafkaLogReader:
         try:
             trouble = await self._exchange(node, wanted, self._state.epoch)
         except (KafkaError, OSError, KeyError, LogUnavailable) as error:
-            _log.warning("fetch request without an answer", extra={"node": node, "error": repr(error)})
+            _log.warning("A fetch request got no answer.", extra={"node": node, "error": repr(error)})
         finally:
             if not trouble:
                 self._busy.discard(node)
@@ -220,7 +220,9 @@ class KafkaLogReader:
                     )
                 elif verdict is FetchVerdict.RETRY:
                     trouble = True
-                    _log.warning("partition cannot be fetched now", extra={"tp": str(tp), "kafka_code": code})
+                    _log.warning(
+                        "A partition cannot be fetched now.", extra={"tp": str(tp), "kafka_code": code}
+                    )
                 else:
                     self._state.fail(tp, verdict, epoch=epoch, requested=requested)
         return trouble

@@ -168,8 +168,11 @@ class KafkaLogWriter:
     async def _turn(self, lane: _Lane, tp: TopicPartition, deadline: float) -> None:
         """Wait for the lane's lock; it is held when this returns."""
         try:
-            async with asyncio.timeout_at(deadline):
-                await lane.lock.acquire()
+            if lane.waiting == 1:
+                await lane.lock.acquire()  # nobody else is there; a timer would cost more than the lock
+            else:
+                async with asyncio.timeout_at(deadline):
+                    await lane.lock.acquire()
         except TimeoutError as error:
             raise refused(tp, "The deadline passed before its turn came.") from error
         if lane.failed:
@@ -186,13 +189,16 @@ class KafkaLogWriter:
             left = deadline - asyncio.get_running_loop().time()
             lane.producer_id, lane.producer_epoch = await self._new_identity(left)
             lane.sequence = 0
-        parcel = self._parcel(lane, tp, encoded)
+        parcel = self._parcel(lane, tp, encoded, deadline)
         self._dispatcher.submit(parcel)
-        offset = await self._answer(parcel, deadline)
+        try:
+            offset = await parcel.answer
+        finally:
+            parcel.answer.cancel()
         lane.sequence += encoded.records
         return offset
 
-    def _parcel(self, lane: _Lane, tp: TopicPartition, encoded: EncodedBatch) -> Parcel:
+    def _parcel(self, lane: _Lane, tp: TopicPartition, encoded: EncodedBatch, deadline: float) -> Parcel:
         data = seal_batch(
             encoded,
             timestamp_ms=self._now_ms(),
@@ -207,19 +213,7 @@ class KafkaLogWriter:
                 fix="Append fewer records at once, or use append_all.",
                 code="append_too_large",
             )
-        return Parcel(tp=tp, data=data, answer=asyncio.get_running_loop().create_future())
-
-    @staticmethod
-    async def _answer(parcel: Parcel, deadline: float) -> int:
-        try:
-            async with asyncio.timeout_at(deadline):
-                return await parcel.answer
-        except TimeoutError as error:
-            why = f"The deadline passed. {parcel.last_error}".strip()
-            failure = unknown if parcel.maybe_appended else refused
-            raise failure(parcel.tp, why) from error
-        finally:
-            parcel.answer.cancel()
+        return Parcel(tp=tp, data=data, deadline=deadline, answer=asyncio.get_running_loop().create_future())
 
     async def _new_identity(self, deadline_s: float) -> tuple[int, int]:
         """A producer id and its epoch. Raises LogUnavailable, LogAccessDenied."""
