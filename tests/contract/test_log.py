@@ -123,9 +123,17 @@ async def test_paused_partitions_return_nothing_and_keep_their_position(world: L
     assert len((await reader.fetch(max_wait_s=DEADLINE_S))[first].records) == 3
 
 
+async def test_lag_counts_from_the_position_to_the_end(world: LogWorld) -> None:
+    tp, writer, reader = TopicPartition(await world.topic(), 0), await world.writer(), await world.reader()
+    await writer.append(tp, _batch(0, 10), deadline_s=DEADLINE_S)
+    reader.assign({tp: 2})
+    await reader.fetch(max_wait_s=DEADLINE_S, max_records=3)
+    assert reader.lag(tp) == 5
+
+
 async def test_a_partition_that_is_not_assigned_is_an_error(world: LogWorld) -> None:
     reader, tp = await world.reader(), TopicPartition("never-assigned", 0)
-    for call in (reader.position, reader.pause, reader.resume):
+    for call in (reader.position, reader.pause, reader.resume, reader.lag):
         with pytest.raises(KeyError):
             call(tp)
 

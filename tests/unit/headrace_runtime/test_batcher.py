@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from headrace_core.errors import Bug
 from headrace_runtime.errors_log import AppendRefused, AppendUnknown
 from headrace_runtime.kafka.batcher import Batcher
 from headrace_runtime.ports_log import Batch, TopicPartition
@@ -194,3 +195,18 @@ async def test_columns_that_do_not_fit_take_nothing(
         await batcher.add(partitions, [None] * len(partitions), values, [[]] * len(partitions))
     assert batcher.bytes_in_flight == 0
     assert await batcher.close(deadline_s=1.0)
+
+
+async def test_a_surprise_in_the_writer_ends_the_request_and_not_the_sender() -> None:
+    writer = HeldWriter()
+    batcher = Batcher(writer, "t", 1, linger_s=0.0)
+    surprised = _add(batcher, (0, b"a"))
+    await writer.next(0)
+    writer.answer(0, TypeError("surprise"))
+    with pytest.raises(Bug, match="surprise"):
+        await surprised
+    later = _add(batcher, (0, b"b"))
+    await writer.next(0)
+    writer.answer(0, 0)
+    assert await later == [0]
+    await batcher.close(deadline_s=1.0)

@@ -185,6 +185,11 @@ class MemoryLogReader:
         """See `LogReader`."""
         return self._positions[tp]
 
+    def lag(self, tp: TopicPartition) -> int | None:
+        """See `LogReader`."""
+        position, partition = self._positions[tp], self._log.partition(tp)
+        return None if partition is None else max(0, partition.end - position)
+
     async def fetch(self, *, max_wait_s: float, max_records: int = 10_000) -> dict[TopicPartition, Records]:
         """See `LogReader`."""
         await asyncio.sleep(0)

@@ -114,6 +114,12 @@ class LogReader(Protocol):
     def position(self, tp: TopicPartition) -> int:
         """Offset after the last record returned by `fetch`; KeyError where not assigned."""
 
+    def lag(self, tp: TopicPartition) -> int | None:
+        """Records between the position and the end, as of the last answer of a broker; None before the first.
+
+        KeyError where not assigned.
+        """
+
     async def fetch(self, *, max_wait_s: float, max_records: int = 10_000) -> dict[TopicPartition, Records]:
         """Records that came within `max_wait_s`, at most `max_records` in all; {} when none came.
 

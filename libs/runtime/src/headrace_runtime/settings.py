@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import socket
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -59,6 +59,14 @@ class KafkaSettings(ProcessSettings):
     """The log, and the partition count that the installation was made with."""
 
     kafka_bootstrap: str = Field(description="host:port,host:port of the brokers.")
+    kafka_security: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_ca_file: Path | None = Field(
+        None,
+        description="PEM file of the authority that signed the brokers' certificates; the system's without it.",
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    kafka_username: str | None = None
+    kafka_password: SecretStr | None = None
     partitions: int = Field(
         12, ge=1, le=1000, description="Partition count of the installation; it never changes."
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from headrace_runtime.kafka.admin import KafkaLogAdmin
 from headrace_runtime.kafka.batcher import Batcher
-from headrace_runtime.kafka.cluster import KafkaConnection
+from headrace_runtime.kafka.connection import KafkaConnection
 from headrace_runtime.kafka.group import KafkaGroup
 from headrace_runtime.kafka.reader import KafkaLogReader
 from headrace_runtime.kafka.writer import KafkaLogWriter

@@ -22,7 +22,8 @@ from aiokafka.protocol.admin import (
 )
 
 from headrace_runtime.errors_log import TopicRefused
-from headrace_runtime.kafka.cluster import Cluster, KafkaConnection
+from headrace_runtime.kafka.cluster import Cluster
+from headrace_runtime.kafka.connection import KafkaConnection
 from headrace_runtime.kafka.wire import TopicIdRequest
 from headrace_runtime.ports_log import TopicDescription, TopicPartition, TopicSpec
 
@@ -77,16 +78,11 @@ class KafkaLogAdmin:
         self, names: Collection[str], *, deadline_s: float = 30.0
     ) -> dict[str, TopicDescription]:
         """See `LogAdmin`."""
-        if not names:
-            return {}
-        answer = await self._ask(TopicIdRequest(list(names)), deadline_s, "topics")
-        found = {}
-        for code, name, topic_id, _, partitions, *_ in answer.topics:
-            if code == _UNKNOWN_TOPIC:
-                continue
-            if code:
-                raise _topic_refused(name, code, None)
-            found[name] = TopicDescription(name, str(topic_id), len(partitions), len(partitions[0][4]))
+        found: dict[str, TopicDescription] = {}
+        if names:
+            await self._cluster.until(
+                lambda: self._describe_once(names, found), deadline_s=deadline_s, subject="topics"
+            )
         return found
 
     async def configs(self, names: Collection[str], *, deadline_s: float = 30.0) -> dict[str, dict[str, str]]:
@@ -134,16 +130,30 @@ class KafkaLogAdmin:
                 for entry in partitions:
                     _raise_for(entry[2], topic)
 
+    async def _describe_once(self, names: Collection[str], found: dict[str, TopicDescription]) -> None:
+        """Ask brokers until all topics are found or every broker said no: a new topic reaches them one by one."""
+        for node in self._cluster.nodes() or [self._node()]:
+            answer = await self._cluster.send(node, TopicIdRequest(list(names)))
+            for code, name, topic_id, _, partitions, *_ in answer.topics:
+                if code not in {0, _UNKNOWN_TOPIC}:
+                    raise _topic_refused(name, code, None)
+                if not code:
+                    found[name] = TopicDescription(
+                        name, str(topic_id), len(partitions), len(partitions[0][4])
+                    )
+            if len(found) == len(set(names)):
+                return
+
     async def _until_led(self, names: list[str], deadline_s: float) -> None:
-        """Wait until every partition has a leader, so that the topic can be used at once."""
+        """Wait until every broker knows a leader of every partition, so that the topics can be used at once."""
 
         async def check() -> None:
-            node = self._node()
-            answer = await self._cluster.send(node, TopicIdRequest(names))
-            for code, name, _, _, partitions, *_ in answer.topics:
-                _raise_for(code, name)
-                for entry in partitions:
-                    _raise_for(entry[0], name)
+            for node in self._cluster.nodes() or [self._node()]:
+                answer = await self._cluster.send(node, TopicIdRequest(names))
+                for code, name, _, _, partitions, *_ in answer.topics:
+                    _raise_for(code, name)
+                    for entry in partitions:
+                        _raise_for(entry[0], name)
 
         await self._cluster.until(check, deadline_s=deadline_s, subject="leaders of new topics")
 

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 
-from headrace_core.errors import HeadraceError
+from headrace_core.errors import Bug, HeadraceError
 from headrace_runtime.errors_log import AppendRefused, AppendUnknown, LogUnavailable
 from headrace_runtime.ports_log import Batch, LogWriter, RecordHeaders, TopicPartition
 
@@ -44,6 +44,7 @@ class _Request:
             self.future.set_result([batch.base + index for batch, index in self.places])
         else:
             self.future.set_exception(self.error)
+            self.future.exception()  # an outcome that its caller no longer waits for is not worth a warning
 
 
 class _Open:
@@ -241,6 +242,15 @@ class Batcher:
         except HeadraceError as error:
             _log.warning("A batch was not acknowledged.", extra={"tp": str(tp), "error": str(error)})
             return error
+        except Exception as error:
+            # The sender must outlive any surprise, or the partition would wait forever.
+            _log.exception("A batch could not be appended.", extra={"tp": str(tp)})
+            return Bug(
+                f"Records for partition {tp.partition} of {tp.topic} could not be appended.",
+                why=repr(error),
+                fix="Report it with the log of this process.",
+                code="batcher_bug",
+            )
         return None
 
     async def _recreate(self, tp: TopicPartition) -> None:

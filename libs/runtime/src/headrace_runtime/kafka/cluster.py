@@ -11,10 +11,8 @@ import asyncio
 import contextlib
 import logging
 import random
-import ssl
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from aiokafka.client import AIOKafkaClient, ConnectionGroup
@@ -29,9 +27,10 @@ from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.structs import TopicPartition as ClientPartition
 
 from headrace_runtime.errors_log import LogAccessDenied, LogUnavailable
+from headrace_runtime.kafka.connection import KafkaConnection
 from headrace_runtime.ports_log import TopicPartition
 
-__all__ = ["Cluster", "KafkaConnection", "access_denied"]
+__all__ = ["Cluster", "access_denied"]
 
 _log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
@@ -42,20 +41,6 @@ _DENIED = (
     SaslAuthenticationFailed,
     TopicAuthorizationFailedError,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class KafkaConnection:
-    """How to reach the brokers. `request_timeout_s` closes a connection that leaves a request unanswered so long."""
-
-    bootstrap_servers: str
-    client_id: str = "headrace"
-    security_protocol: str = "PLAINTEXT"
-    ssl_context: ssl.SSLContext | None = None
-    sasl_mechanism: str = "PLAIN"
-    sasl_username: str | None = None
-    sasl_password: str | None = None
-    request_timeout_s: float = 10.0
 
 
 def access_denied(error: BaseException, subject: str) -> LogAccessDenied | None:
@@ -136,6 +121,12 @@ class Cluster:
         node: int | None = self.client.get_random_node()
         return node
 
+    def nodes(self) -> list[int]:
+        """All brokers of the last metadata, in random order."""
+        nodes = [broker.nodeId for broker in self.client.cluster.brokers()]
+        random.shuffle(nodes)
+        return nodes
+
     async def send(self, node: int, request: Any, *, coordination: bool = False) -> Any:
         """Send to a node and return its answer. Raises what aiokafka raises; the caller decides what it means."""
         group = ConnectionGroup.COORDINATION if coordination else ConnectionGroup.DEFAULT
@@ -179,9 +170,7 @@ class Cluster:
         client = self._client
         if client is None:
             return False
-        nodes = [broker.nodeId for broker in client.cluster.brokers()]
-        random.shuffle(nodes)
-        for node in nodes:
+        for node in self.nodes():
             with contextlib.suppress(KafkaError, OSError, KeyError, TimeoutError):
                 async with asyncio.timeout(self._connection.request_timeout_s):
                     answer = await client.send(node, MetadataRequest(None))

@@ -23,7 +23,8 @@ from aiokafka.protocol.commit import OffsetCommitRequest, OffsetFetchRequest
 from aiokafka.protocol.group import HeartbeatRequest
 
 from headrace_runtime.errors_log import LogUnavailable
-from headrace_runtime.kafka.cluster import Cluster, KafkaConnection, access_denied
+from headrace_runtime.kafka.cluster import Cluster, access_denied
+from headrace_runtime.kafka.connection import KafkaConnection
 from headrace_runtime.ports_log import TopicPartition
 
 __all__ = ["KafkaGroup"]

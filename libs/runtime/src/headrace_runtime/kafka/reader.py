@@ -13,13 +13,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from aiokafka.errors import KafkaError, LeaderNotAvailableError, for_code
+from aiokafka.errors import LeaderNotAvailableError, for_code
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.offset import OffsetRequest
 
-from headrace_runtime.errors_log import LogAccessDenied, LogCorrupt, LogUnavailable, PositionOutOfRange
+from headrace_runtime.errors_log import LogAccessDenied, LogCorrupt, PositionOutOfRange
 from headrace_runtime.kafka.batch_codec import BatchFormatError
-from headrace_runtime.kafka.cluster import Cluster, KafkaConnection
+from headrace_runtime.kafka.cluster import Cluster
+from headrace_runtime.kafka.connection import KafkaConnection
 from headrace_runtime.kafka.fetching import FetchState, FetchVerdict, verdict_of
 from headrace_runtime.ports_log import Records, TopicPartition
 
@@ -99,7 +100,7 @@ class KafkaLogReader:
         return self._state.position(tp)
 
     def lag(self, tp: TopicPartition) -> int | None:
-        """Records behind the end as of the last answer; None before it. KeyError where not assigned."""
+        """See `LogReader`."""
         end = self._state.end_offset(tp)
         return None if end < 0 else max(0, end - self._state.position(tp))
 
@@ -184,7 +185,8 @@ class KafkaLogReader:
         trouble = True
         try:
             trouble = await self._exchange(node, wanted, self._state.epoch)
-        except (KafkaError, OSError, KeyError, LogUnavailable) as error:
+        except Exception as error:
+            # Whatever the client raises: a request that ends without being sent again would silence its partitions.
             _log.warning("A fetch request got no answer.", extra={"node": node, "error": repr(error)})
         finally:
             if not trouble:

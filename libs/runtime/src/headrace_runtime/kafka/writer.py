@@ -22,7 +22,8 @@ from headrace_runtime.kafka.batch_codec import (
     EncodedBatch,
     seal_batch,
 )
-from headrace_runtime.kafka.cluster import Cluster, KafkaConnection
+from headrace_runtime.kafka.cluster import Cluster
+from headrace_runtime.kafka.connection import KafkaConnection
 from headrace_runtime.kafka.produce import Dispatcher, Parcel, refused, unknown
 from headrace_runtime.ports_log import Batch, TopicPartition
 from headrace_runtime.split_batch import split_batch
