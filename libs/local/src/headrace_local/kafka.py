@@ -158,8 +158,7 @@ class KafkaNode(Server):
         tool: list[str | Path] = [
             "kafka.tools.StorageTool",
             "format",
-            "-t",
-            self._settings.cluster_id,
+            f"--cluster-id={self._settings.cluster_id}",
             "-c",
             configuration,
         ]

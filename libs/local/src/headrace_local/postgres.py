@@ -1,11 +1,14 @@
 """PostgreSQL from its wheel: the server programs are run directly, in a cluster of this stack's own."""
 
+import asyncio
+import contextlib
 import importlib.util
 import os
 import pwd
 import shutil
 import signal
 import stat
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -24,6 +27,8 @@ POSTGRES_PORTS = ("sql",)
 
 _DATABASE = "headrace"
 _ROLE = "headrace"
+_LAST_PROCESSES_WITHIN_S = 10.0
+_POLL_S = 0.05
 _SETTINGS = {
     "unix_socket_directories": "",
     "timezone": "UTC",
@@ -66,6 +71,7 @@ class PostgresServer(Server):
         if user is not None:
             self._hand_over_folder(user)
         programs = _programs(self.folder, user)
+        await _wait_for_the_last_of(data)
         if not (data / "PG_VERSION").exists():
             await self._create_cluster(programs, user)
         settings = [part for key, value in _SETTINGS.items() for part in ("-c", f"{key}={value}")]
@@ -137,6 +143,34 @@ async def _query(dsn: str, statement: sql.SQL | sql.Composed) -> None:
     connection = await psycopg.AsyncConnection.connect(dsn, connect_timeout=4, autocommit=True)
     async with connection:
         await connection.execute(statement)
+
+
+async def _wait_for_the_last_of(data: Path) -> None:
+    """Return when no process of an earlier server uses `data`, and remove the lock file that it left.
+
+    The server itself would take a killed one that nobody has collected yet, or a foreign process that has got its
+    number, for a running one. The folder's lock says that this stack has no other owner.
+    """
+    deadline = time.monotonic() + _LAST_PROCESSES_WITHIN_S
+    while await asyncio.to_thread(_has_users, data):
+        if time.monotonic() > deadline:
+            raise LocalStackError(
+                f"A PostgreSQL server still uses {data}.",
+                why="one that was started before did not end with its parent.",
+                fix=f"end it: its process id is the first line of {data / 'postmaster.pid'}.",
+                code="local.postgres_left_over",
+            )
+        await asyncio.sleep(_POLL_S)
+    (data / "postmaster.pid").unlink(missing_ok=True)
+
+
+def _has_users(data: Path) -> bool:
+    """Whether a process works in `data`, as all processes of a server do; one that has ended does not count."""
+    for cwd in Path("/proc").glob("[0-9]*/cwd"):
+        with contextlib.suppress(OSError):
+            if cwd.readlink() == data:
+                return True
+    return False
 
 
 def _server_user(data: Path) -> SystemUser | None:
