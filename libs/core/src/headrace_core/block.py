@@ -11,13 +11,23 @@ import sys
 from array import array
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import msgspec
 
 from headrace_core.errors import BadData
 
-__all__ = ["Block", "BlockHeader", "Verdict", "decode_block", "encode_block", "is_valid_at"]
+__all__ = [
+    "Block",
+    "BlockColumns",
+    "BlockHeader",
+    "Verdict",
+    "assemble_block",
+    "decode_block",
+    "encode_block",
+    "is_valid_at",
+    "split_block",
+]
 
 _MAGIC = b"HRB1"
 
@@ -70,6 +80,22 @@ class Block:
         return self.header.start == self.header.end
 
 
+_Bytes: TypeAlias = bytes | memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class BlockColumns:
+    """The columns of a block as stored: little endian, ``header.count`` entries each, in the order of the layout."""
+
+    deltas: _Bytes
+    """u32, offset - start."""
+    verdicts: _Bytes
+    reasons: _Bytes
+    first_offsets: _Bytes
+    fingerprints: _Bytes
+    dedup_ids: _Bytes
+
+
 _encode_header = msgspec.json.Encoder().encode
 _decode_header = msgspec.json.Decoder(BlockHeader).decode
 
@@ -81,7 +107,7 @@ def _bytes_of(typecode: str, values: tuple[int, ...]) -> bytes:
     return column.tobytes()
 
 
-def _values_of(typecode: str, data: memoryview) -> tuple[int, ...]:
+def _values_of(typecode: str, data: _Bytes) -> tuple[int, ...]:
     column = array(typecode)
     column.frombytes(data)
     if sys.byteorder == "big":
@@ -89,27 +115,26 @@ def _values_of(typecode: str, data: memoryview) -> tuple[int, ...]:
     return tuple(column)
 
 
-def encode_block(block: Block) -> bytes:
-    """The bytes of a block; equal blocks give equal bytes, by which an owner knows its own (rule D5)."""
-    head = _encode_header(block.header)
-    start = block.header.start
+def assemble_block(header: BlockHeader, columns: BlockColumns) -> bytes:
+    """The bytes of a block from its columns; equal blocks give equal bytes, by which an owner knows its own (rule D5)."""
+    head = _encode_header(header)
     return b"".join(
         (
             _MAGIC,
             len(head).to_bytes(4, "little"),
             head,
-            _bytes_of("I", tuple([offset - start for offset in block.offsets])),
-            block.verdicts,
-            _bytes_of("H", block.reasons),
-            _bytes_of("q", block.first_offsets),
-            _bytes_of("Q", block.fingerprints),
-            block.dedup_ids,
+            columns.deltas,
+            columns.verdicts,
+            columns.reasons,
+            columns.first_offsets,
+            columns.fingerprints,
+            columns.dedup_ids,
         )
     )
 
 
-def decode_block(data: bytes) -> Block:
-    """A block from its record's value; BadData where the bytes are no block of this format."""
+def split_block(data: bytes) -> tuple[BlockHeader, BlockColumns]:
+    """Header and columns of a record's value, not copied; BadData where the bytes are no block of this format."""
     try:
         if data[:4] != _MAGIC:
             raise ValueError("the magic bytes are missing")
@@ -126,15 +151,37 @@ def decode_block(data: bytes) -> Block:
             fix="Nothing but dedup workers may write to the topic; rebuild with --rebuild-index.",
             code="index_unreadable",
         ) from error
-    deltas = _values_of("I", view[at : at + 4 * n])
+    ends = [at + n * width for width in (4, 5, 7, 15, 23, 39)]
+    return header, BlockColumns(*[view[start:end] for start, end in zip([at, *ends[:-1]], ends, strict=True)])
+
+
+def encode_block(block: Block) -> bytes:
+    """The bytes of a block; equal blocks give equal bytes."""
+    start = block.header.start
+    return assemble_block(
+        block.header,
+        BlockColumns(
+            deltas=_bytes_of("I", tuple([offset - start for offset in block.offsets])),
+            verdicts=block.verdicts,
+            reasons=_bytes_of("H", block.reasons),
+            first_offsets=_bytes_of("q", block.first_offsets),
+            fingerprints=_bytes_of("Q", block.fingerprints),
+            dedup_ids=block.dedup_ids,
+        ),
+    )
+
+
+def decode_block(data: bytes) -> Block:
+    """A block from its record's value; BadData where the bytes are no block of this format."""
+    header, columns = split_block(data)
     return Block(
         header=header,
-        offsets=tuple([header.start + delta for delta in deltas]),
-        verdicts=bytes(view[at + 4 * n : at + 5 * n]),
-        reasons=_values_of("H", view[at + 5 * n : at + 7 * n]),
-        first_offsets=_values_of("q", view[at + 7 * n : at + 15 * n]),
-        fingerprints=_values_of("Q", view[at + 15 * n : at + 23 * n]),
-        dedup_ids=bytes(view[at + 23 * n :]),
+        offsets=tuple([header.start + delta for delta in _values_of("I", columns.deltas)]),
+        verdicts=bytes(columns.verdicts),
+        reasons=_values_of("H", columns.reasons),
+        first_offsets=_values_of("q", columns.first_offsets),
+        fingerprints=_values_of("Q", columns.fingerprints),
+        dedup_ids=bytes(columns.dedup_ids),
     )
 
 

@@ -5,6 +5,7 @@ Pure: the table of seen ids is a port, and a decision returns the updates and th
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -83,20 +84,23 @@ def partition_clock(before_ms: int, append_times_ms: Sequence[int]) -> int:
 
 
 def horizon(
-    blocks: Sequence[tuple[int, int]],
+    starts: Sequence[int],
+    clocks_ms: Sequence[int],
     *,
     clock_before_ms: int,
     first_append_ms: int,
     window_ms: int,
     start: int,
+    known_from: int = 0,
 ) -> int:
     """The offset below which ids are forgotten for a range that begins at ``start`` (rule D1).
 
-    ``blocks`` are (start offset, clock) of the blocks before, in order. The clock at the range's *first* record counts:
-    a later record would shorten the window by the time that the range spans.
+    ``starts`` and ``clocks_ms`` are of the blocks before, in order; those before ``known_from`` do not count. The clock
+    at the range's *first* record decides: a later record would shorten the window by the time that the range spans.
     """
     limit = max(clock_before_ms, first_append_ms) - window_ms
-    return next((begin for begin, clock_ms in blocks if clock_ms > limit), start)
+    first = bisect_right(clocks_ms, limit, lo=known_from)
+    return starts[first] if first < len(starts) else start
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ Life of an owner::
 
     Begin -> ReadIndex -> IndexRead... -> [AskOrigin -> Origin] -> [ReadAccepted -> AcceptedRead ... AppendBlock]
           -> [ReadRange -> RangeRead -> AppendClean, AppendQuarantine -> OutputAppended...] -> SeekRaw
-    RawRead, RangeDue -> AppendBlock -> BlockAppended -> AppendClean, AppendQuarantine -> OutputAppended... -> RangeDone
+    RawRead, RangeDue, Proceed -> AppendBlock -> BlockAppended -> AppendClean, AppendQuarantine -> OutputAppended... -> RangeDone
     any AppendFailed, or BlockAppended at another offset than meant
           -> Recover -> OwnershipConfirmed -> ReadIndex -> IndexRead... -> as after the start
     IdleDue -> AppendBlock (empty);  StopRequested -> ... AppendBlock (empty) -> Ended
@@ -49,6 +49,7 @@ __all__ = [
     "OwnershipLost",
     "Paused",
     "Prepared",
+    "Proceed",
     "RangeDone",
     "RangeDue",
     "RangeRead",
@@ -174,6 +175,12 @@ class RangeDue:
 
 
 @dataclass(frozen=True, slots=True)
+class Proceed:
+    """The caller has carried out all actions and has nothing else to do: decide one range ahead (rule D4), if one is
+    complete while another is on its way. Optional; without it ranges are decided when their turn comes."""
+
+
+@dataclass(frozen=True, slots=True)
 class RangeRead:
     """Answer to ReadRange: every record that the log still has of it."""
 
@@ -230,6 +237,7 @@ Event = (
     | AcceptedRead
     | RawRead
     | RangeDue
+    | Proceed
     | RangeRead
     | BlockAppended
     | OutputAppended
@@ -321,6 +329,8 @@ class Recover:
 
     wait_up_to_ms: int
     cause: str
+    void: bool
+    """Whether the cause is an own block that landed at another offset than meant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,8 +342,6 @@ class RangeDone:
     duplicates: int
     quarantined: Mapping[int, int]
     """Reason number to count."""
-    voids_before: int
-    """Recoveries since the valid block before."""
 
 
 @dataclass(frozen=True, slots=True)

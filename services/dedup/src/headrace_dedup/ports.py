@@ -64,6 +64,10 @@ class Table(SeenTable, Protocol):
         """As set_many, with the ids joined; an id may occur more than once, its last entry counts."""
         ...
 
+    def room(self) -> int:
+        """How many more ids fit for certain. Past that, TableFull, but for a single id, which may use a reserve."""
+        ...
+
     def __len__(self) -> int:
         """Entries held, live and expired."""
         ...
