@@ -16,8 +16,8 @@ from typing import Protocol
 
 import msgspec
 
-from headrace_core.errors import Unavailable
 from headrace_loader.load_files import CheckedFile
+from headrace_runtime.warehouse import CommitUnknown
 
 __all__ = [
     "CommitUnknown",
@@ -28,10 +28,6 @@ __all__ = [
     "Warehouse",
     "WarehouseSession",
 ]
-
-
-class CommitUnknown(Unavailable):
-    """COMMIT was sent and no reply came: only the ledger, read under the lock, tells what happened."""
 
 
 class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,315 @@
+"""The warehouse's tables as data: names, columns, keys. `headrace_core.ddl` renders them for either engine.
+
+Migrations freeze what is rendered at their revision; a change here needs a new revision. Columns are additive as in
+`headrace_core.events`: new ones come last and are nullable.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal
+
+from headrace_core.events import CleanEvent, columns_of
+
+__all__ = [
+    "ALL_TABLES",
+    "DAY_GENERATION",
+    "EVENTS",
+    "EVENTS_DAY",
+    "EVENTS_HOUR",
+    "EVENTS_MINUTE",
+    "EVENTS_RESOLVED",
+    "LOAD_ERROR",
+    "LOAD_LEDGER",
+    "LOAD_LOCK",
+    "LOAD_LOCK_EVENTS",
+    "ROLLUP_DIMENSIONS",
+    "SCHEMAS",
+    "SCHEMA_VERSION_TABLE",
+    "SUPPRESSED_SUBJECTS",
+    "USER_DAY",
+    "USER_FIRST_SEEN",
+    "Engine",
+    "Table",
+    "TableColumn",
+    "TableKind",
+    "View",
+    "events_partition",
+    "stage_table",
+]
+
+Engine = Literal["postgresql", "redshift"]
+
+TableKind = Literal[
+    "uuid", "text", "timestamp", "smallint", "integer", "bigint", "decimal", "sum", "json", "date", "boolean"
+]
+"""Kinds of `headrace_core.events`, and ``sum``: a total of decimal(18,4) values."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableColumn:
+    """A column. ``bytes`` is the widest UTF-8 text that Redshift's column takes."""
+
+    name: str
+    kind: TableKind
+    nullable: bool = False
+    bytes: int = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table. The unique key is enforced by PostgreSQL only; distribution and sort keys exist on Redshift only.
+
+    ``partitioned_by`` names the date column of PostgreSQL's daily partitions. ``ranges`` are columns that PostgreSQL
+    indexes by block ranges, ``lookups`` column lists that it indexes by trees.
+    """
+
+    schema: str
+    name: str
+    columns: tuple[TableColumn, ...]
+    key: tuple[str, ...]
+    distribution: str | None = None
+    sort: tuple[str, ...] = ()
+    partitioned_by: str | None = None
+    ranges: tuple[str, ...] = ()
+    lookups: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def full_name(self) -> str:
+        """Name with its schema."""
+        return f"{self.schema}.{self.name}"
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """Names of the columns in their order."""
+        return tuple(column.name for column in self.columns)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A view of columns of one table."""
+
+    schema: str
+    name: str
+    of: Table
+
+    @property
+    def full_name(self) -> str:
+        """Name with its schema."""
+        return f"{self.schema}.{self.name}"
+
+
+SCHEMAS = ("analytics", "ops")
+SCHEMA_VERSION_TABLE = "schema_version"
+"""In schema ops; the migration tool makes and keeps it."""
+
+
+def _event_columns() -> tuple[TableColumn, ...]:
+    """The columns of a clean event, then what staging and the load add."""
+    of_the_event = tuple(
+        TableColumn(column.name, column.kind, nullable=column.nullable, bytes=column.bytes)
+        for column in columns_of(CleanEvent)
+    )
+    return (
+        *of_the_event,
+        TableColumn("file_id", "bigint"),
+        TableColumn("event_date", "date"),
+        TableColumn("loaded_ts", "timestamp"),
+        TableColumn("is_late", "boolean"),
+    )
+
+
+EVENTS = Table(
+    "analytics",
+    "events",
+    _event_columns(),
+    # The id leads: it decides every comparison alone, and a look-up by id alone can use the index.
+    key=("dedup_id", "event_date"),
+    distribution="user_key",
+    sort=("event_date", "event_type", "event_ts"),
+    partitioned_by="event_date",
+    ranges=("event_ts",),
+)
+
+EVENTS_RESOLVED = View("analytics", "events_resolved", EVENTS)
+"""Events with the customer as of now; until identity exists the customer as stored."""
+
+ROLLUP_DIMENSIONS = ("source", "event_type", "event_name", "currency")
+"""What a bucket is of, beside its start. Empty text stands for none, so that the key has no nulls."""
+
+
+def _rollup(unit: str) -> Table:
+    """Buckets of one width: additive measures, and bounds of the event times."""
+    return Table(
+        "analytics",
+        f"events_{unit}",
+        (
+            TableColumn("bucket_start", "timestamp"),
+            TableColumn("source", "text"),
+            TableColumn("event_type", "text"),
+            TableColumn("event_name", "text"),
+            TableColumn("currency", "text"),
+            TableColumn("events", "bigint"),
+            TableColumn("late_events", "bigint"),
+            TableColumn("revenue_events", "bigint"),
+            TableColumn("revenue", "sum"),
+            TableColumn("min_event_ts", "timestamp"),
+            TableColumn("max_event_ts", "timestamp"),
+        ),
+        key=("bucket_start", *ROLLUP_DIMENSIONS),
+        sort=("bucket_start", "event_type"),
+    )
+
+
+EVENTS_MINUTE = _rollup("minute")
+EVENTS_HOUR = _rollup("hour")
+EVENTS_DAY = _rollup("day")
+
+USER_DAY = Table(
+    "analytics",
+    "user_day",
+    (
+        TableColumn("event_date", "date"),
+        TableColumn("user_key", "text"),
+        TableColumn("source", "text"),
+        TableColumn("events", "bigint"),
+        TableColumn("min_event_ts", "timestamp"),
+        TableColumn("max_event_ts", "timestamp"),
+    ),
+    key=("user_key", "event_date", "source"),
+    distribution="user_key",
+    sort=("event_date",),
+    lookups=(("event_date",),),
+)
+"""Who was there on a day, per source; events that name no user are left out. Distinct users are counted here."""
+
+USER_FIRST_SEEN = Table(
+    "analytics",
+    "user_first_seen",
+    (TableColumn("user_key", "text"), TableColumn("first_event_ts", "timestamp")),
+    key=("user_key",),
+    distribution="user_key",
+    sort=("first_event_ts",),
+    ranges=(),
+)
+
+LOAD_LEDGER = Table(
+    "ops",
+    "load_ledger",
+    (
+        TableColumn("file_id", "bigint"),
+        TableColumn("file_key", "text"),
+        TableColumn("chain_partition", "integer"),
+        TableColumn("chain_start", "bigint"),
+        TableColumn("chain_end", "bigint"),
+        TableColumn("rows_staged", "bigint"),
+        TableColumn("rows_inserted", "bigint"),
+        TableColumn("rows_present", "bigint"),
+        TableColumn("rows_suppressed", "bigint"),
+        TableColumn("min_received_ts", "timestamp", nullable=True),
+        TableColumn("max_received_ts", "timestamp", nullable=True),
+        TableColumn("schema_version", "smallint"),
+        TableColumn("loaded_ts", "timestamp"),
+        TableColumn("writer", "text"),
+    ),
+    key=("file_id",),
+    sort=("loaded_ts",),
+    lookups=(("chain_partition", "chain_start"), ("loaded_ts",)),
+)
+"""The files that are in. rows_inserted + rows_present + rows_suppressed = rows_staged."""
+
+LOAD_ERROR = Table(
+    "ops",
+    "load_error",
+    (
+        TableColumn("file_id", "bigint"),
+        TableColumn("file_key", "text"),
+        TableColumn("chain_partition", "integer"),
+        TableColumn("chain_start", "bigint"),
+        TableColumn("rows_staged", "bigint"),
+        TableColumn("code", "text"),
+        TableColumn("message", "text", bytes=65_535),
+        TableColumn("set_aside_ts", "timestamp"),
+        TableColumn("released_ts", "timestamp", nullable=True),
+    ),
+    key=("file_id",),
+    sort=("set_aside_ts",),
+)
+"""Files set aside, and why. A released one is tried again; a loaded one leaves the table."""
+
+LOAD_LOCK = Table("ops", "load_lock", (TableColumn("name", "text"),), key=("name",))
+"""One row per warehouse table: whoever writes the table locks its row first."""
+LOAD_LOCK_EVENTS = "events"
+
+DAY_GENERATION = Table(
+    "ops",
+    "day_generation",
+    (
+        TableColumn("event_date", "date"),
+        TableColumn("sequence", "bigint", nullable=True),
+        TableColumn("expired_ts", "timestamp", nullable=True),
+    ),
+    key=("event_date",),
+)
+"""Per day the sequence of the lake generation that was applied last, and when its hot rows expired."""
+
+SUPPRESSED_SUBJECTS = Table(
+    "ops",
+    "suppressed_subjects",
+    (
+        TableColumn("kind", "text"),
+        TableColumn("value", "text"),
+        TableColumn("suppressed_ts", "timestamp"),
+    ),
+    key=("kind", "value"),
+)
+"""Who asked to be forgotten: kind is user, anonymous or customer."""
+
+ALL_TABLES: tuple[Table, ...] = (
+    EVENTS,
+    EVENTS_MINUTE,
+    EVENTS_HOUR,
+    EVENTS_DAY,
+    USER_DAY,
+    USER_FIRST_SEEN,
+    LOAD_LEDGER,
+    LOAD_ERROR,
+    LOAD_LOCK,
+    DAY_GENERATION,
+    SUPPRESSED_SUBJECTS,
+)
+
+
+def events_partition(day: date) -> str:
+    """Full name of PostgreSQL's partition of the events of a day."""
+    return f"{EVENTS.full_name}_p{day:%Y%m%d}"
+
+
+def stage_table(slot: int) -> Table:
+    """The permanent stage table of one worker on PostgreSQL: what decides about a row, and what rollups are made of.
+
+    The other columns go from the file to the events table in one pass; ``row_number`` is the row's place in its file.
+    """
+    names = (
+        "dedup_id",
+        "event_date",
+        "src_partition",
+        "src_offset",
+        "file_id",
+        "event_ts",
+        "is_late",
+        "revenue",
+        "source",
+        "event_type",
+        "event_name",
+        "currency",
+        "identity_status",
+        "user_key",
+        "user_id",
+        "anonymous_id",
+        "customer_id",
+    )
+    of_events = {column.name: column for column in EVENTS.columns}
+    columns = (TableColumn("row_number", "integer"), *(of_events[name] for name in names))
+    return Table("ops", f"stage_events_{slot}", columns, key=())
