@@ -3,8 +3,16 @@
 import pytest
 
 from tests.support.stack import fresh_stack, mark_stack_tests, stack, stack_folder
+from tests.support.warehouses import migrated_template, warehouse_dsn
 
-__all__ = ["fresh_stack", "pytest_collection_modifyitems", "stack", "stack_folder"]
+__all__ = [
+    "fresh_stack",
+    "migrated_template",
+    "pytest_collection_modifyitems",
+    "stack",
+    "stack_folder",
+    "warehouse_dsn",
+]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -10,31 +10,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headrace_core.events import CleanEvent, Column, columns_of
+from headrace_core.events import CleanEvent
 from headrace_core.keys import dedup_id
 from headrace_core.manifest import File
 from headrace_loader.load_files import CheckedFile, ManifestFile, check_file
+from headrace_loader.parquet import arrow_schema
 
 __all__ = ["DAY", "clean_row", "encode_rows", "staged_file"]
 
 DAY = datetime(2026, 11, 20, tzinfo=UTC)
 """Midnight of the day that most rows are of."""
-
-_ARROW: dict[str, pa.DataType] = {
-    "uuid": pa.string(),
-    "text": pa.string(),
-    "json": pa.string(),
-    "timestamp": pa.timestamp("us", tz="UTC"),
-    "smallint": pa.int16(),
-    "integer": pa.int32(),
-    "bigint": pa.int64(),
-    "decimal": pa.decimal128(18, 4),
-}
-
-
-def _schema() -> pa.Schema:
-    columns: tuple[Column, ...] = columns_of(CleanEvent)
-    return pa.schema([(column.name, _ARROW[column.kind]) for column in columns] + [("file_id", pa.int64())])
 
 
 def clean_row(event: str, *, at: datetime = DAY, offset: int = 0, **more: Any) -> dict[str, Any]:
@@ -67,7 +52,9 @@ def clean_row(event: str, *, at: datetime = DAY, offset: int = 0, **more: Any) -
 
 def encode_rows(rows: Sequence[dict[str, Any]], file_id: int) -> bytes:
     """The rows as a Parquet file."""
-    table = pa.Table.from_pylist([{**row, "file_id": file_id} for row in rows], schema=_schema())
+    table = pa.Table.from_pylist(
+        [{**row, "file_id": file_id} for row in rows], schema=arrow_schema(CleanEvent, "file_id")
+    )
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
     return bytes(sink.getvalue())

@@ -97,7 +97,8 @@ def _column(batch: pa.RecordBatch, added: dict[str, pa.Array[Any]], field: pa.Fi
     if field.name in added:
         return added[field.name]
     if field.name not in batch.schema.names:
-        return pa.nulls(batch.num_rows, field.type)
+        missing: pa.Array[Any] = pa.nulls(batch.num_rows, field.type)
+        return missing
     if field.type == pa.binary(16):
         return _uuids(batch[field.name])
     column: pa.Array[Any] = batch[field.name]
