@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 import msgspec
 
+from headrace_core.amounts import currency_code, decimal_text
 from headrace_core.errors import BadData
+from headrace_core.events import EventType
 from headrace_core.times import UnreadableTime, is_zone, layout_pattern
 
 __all__ = [
@@ -139,6 +141,23 @@ def _check(spec: MappingSpec) -> None:
             template_fields(template)
     if spec.time is not None:
         _check_time(spec.time)
+    defaults = {target: rule.default for target, rule in spec.fields.items() if isinstance(rule, FieldRule)}
+    for target, value in (*defaults.items(), *spec.constants.items()):
+        if value is not None and not _fits(target, str(value)):
+            raise ValueError(f"{target}: {value!r} does not fit the column")
+
+
+def _fits(target: str, text: str) -> bool:
+    """Whether a fixed value can stand in its column."""
+    match target:
+        case "event_type":
+            return text in get_args(EventType)
+        case "revenue":
+            return decimal_text(text) is not None
+        case "currency":
+            return currency_code(text) is not None
+        case _:
+            return True
 
 
 def _check_time(rule: TimeRule) -> None:

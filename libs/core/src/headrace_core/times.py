@@ -105,17 +105,25 @@ def read_time(value: str | int | float, zone: str, layout: str | None = None) ->
         return _read_layout(value, zone, layout)
     if not isinstance(value, str):
         return Instant(_epoch_us(value), None, "exact")
-    # The usual shapes, which every Python version reads alike.
-    if len(value) in _PLAIN_LENGTHS and value[10] == "T" and value[7] == "-" and value[4] == "-":
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            return _read_text(value, zone)
-        if moment.tzinfo is not None:
-            since = moment - _EPOCH
-            us = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
-            return Instant(us, 0 if moment.tzinfo is UTC else _offset_us(moment) // _MINUTE_US, "exact")
-    return _read_text(value, zone)
+    moment = _plain(value)
+    if moment is None:
+        return _read_text(value, zone)
+    since = moment - _EPOCH
+    us = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+    return Instant(us, 0 if moment.tzinfo is UTC else _offset_us(moment) // _MINUTE_US, "exact")
+
+
+def _plain(text: str) -> datetime | None:
+    """A time of the usual shapes, which every Python version reads alike; None for whatever needs a closer look."""
+    if len(text) not in _PLAIN_LENGTHS or text[10] != "T" or text[7] != "-" or text[4] != "-":
+        return None
+    if text[-1] != "Z" and (text[-3] != ":" or text[-6] not in "+-" or text[-2:] > "59"):
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo is not None else None
 
 
 _PLAIN_LENGTHS = frozenset({20, 24, 25, 27, 29, 32})

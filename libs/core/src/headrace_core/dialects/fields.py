@@ -162,12 +162,12 @@ def object_of(raw: msgspec.Raw, wire: str) -> bytes:
 
 def context_with(own: bytes, batch: msgspec.Raw | None, extras: Extras) -> bytes:
     """The event's own context over the batch's, key by key, with the extras under their reserved key."""
-    if not extras and (batch is None or own == EMPTY_OBJECT):
-        return own if batch is None else bytes(batch)
-    members: dict[str, Any] = {
-        **(_batch_members(bytes(batch)) if batch is not None else {}),
-        **decode_object(own),
-    }
+    if batch is None:
+        if not extras:
+            return own
+        members: Extras = dict(decode_object(own))
+    else:
+        members = {**_batch_members(bytes(batch)), **decode_object(own)}
     if extras:
         if EXTRAS_KEY in members:
             extras = {**extras, EXTRAS_KEY: members[EXTRAS_KEY]}

@@ -10,12 +10,13 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
 
 import msgspec
 
 from headrace_core.amounts import currency_code, decimal_text
 from headrace_core.dialects.fields import Extras, context_with, decode_object, is_blank
+from headrace_core.events import EventType
 from headrace_core.keys import content_of
 from headrace_core.mapping import (
     COLUMN_TARGETS,
@@ -38,7 +39,7 @@ DIALECT = "mapped"
 
 Row: TypeAlias = dict[str, msgspec.Raw]
 
-_TYPES = frozenset({"track", "page", "screen", "identify", "group", "alias", "custom"})
+_TYPES = frozenset(get_args(EventType))
 _ID_TARGETS = ("user_id", "anonymous_id", "group_id", "previous_id", "session_id")
 
 

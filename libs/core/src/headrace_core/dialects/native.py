@@ -6,6 +6,8 @@ An event is {type, name, id, time, sent_at, user_id, anonymous_id, group_id, pre
 
 from __future__ import annotations
 
+from typing import get_args
+
 import msgspec
 
 from headrace_core.dialects.body import BodyRejected, decode_body, trim
@@ -23,6 +25,7 @@ from headrace_core.dialects.fields import (
     known_time,
     object_of,
 )
+from headrace_core.events import EventType
 from headrace_core.keys import content_of
 from headrace_core.meta import RequestMeta
 from headrace_core.parsed import ParsedEvent, Rejected
@@ -32,7 +35,7 @@ __all__ = ["DIALECT", "parse", "split_body"]
 
 DIALECT = "native"
 
-_TYPES = frozenset({"track", "page", "screen", "identify", "group", "alias", "custom"})
+_TYPES = frozenset(get_args(EventType))
 _NDJSON_TYPES = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines")
 
 
