@@ -15,7 +15,7 @@ __all__ = ["Answer", "native_answer", "refusal_answer", "segment_answer"]
 
 _JSON = b"application/json"
 _PROBLEM = b"application/problem+json"
-_DOCUMENTATION = "https://headrace.io/docs/services/ingest/#answers"
+_DOCUMENTATION = "https://headrace.io/errors/"
 _RETRY_AFTER_S = 2
 _SEGMENT_SUCCESS = b'{"success":true}'
 _encode = msgspec.json.Encoder().encode
@@ -68,10 +68,11 @@ def refusal_answer(refusal: Refusal, convention: Convention, request_id: str) ->
         status, content_type = code.sdk_status, _JSON
     else:
         told = {
-            "type": f"{_DOCUMENTATION}-{code.code}",
+            "type": _DOCUMENTATION + code.code,
             "title": code.title,
             "status": code.status,
-            "detail": f"{refusal.detail} {code.fix}".strip(),
+            "detail": refusal.detail,
+            "fix": code.fix,
             "code": code.code,
         }
         status, content_type = code.status, _PROBLEM
