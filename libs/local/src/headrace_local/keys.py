@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+
 from headrace_core.write_keys import SourceEntry, key_entry
 
 __all__ = ["LocalKeys"]
