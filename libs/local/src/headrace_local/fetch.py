@@ -20,6 +20,7 @@ __all__ = ["fetch_jars"]
 
 _THREADS = 8
 _ATTEMPTS = 5
+_FIRST_PAUSE_S = 0.25
 _TIMEOUT_S = 30.0
 _CHUNK_BYTES = 1 << 18
 _PARTIAL_CONTENT = 206
@@ -74,7 +75,7 @@ def _fetch(jar: LockedJar, path: Path, repository: Repository, advance: _Advance
         except (OSError, http.client.HTTPException) as error:
             if attempt == _ATTEMPTS - 1 or _is_final(error):
                 raise _unreachable(jar, repository, error) from error
-            time.sleep(0.25 * 2**attempt)
+            time.sleep(_FIRST_PAUSE_S * 2**attempt)
             continue
         if _matches(part, jar):
             part.replace(path)

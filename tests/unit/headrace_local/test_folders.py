@@ -1,0 +1,63 @@
+"""Who owns a folder, where the cache is, and which folders another user may pass."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from headrace_local.cache import cache_folder, exclusive
+from headrace_local.errors import LocalStackError, StackInUseError
+from headrace_local.folder import FolderLock, holder_of
+from headrace_local.postgres import blocking_folder
+from headrace_local.processes import SystemUser
+
+
+def test_a_folder_has_one_owner_who_can_be_named(tmp_path: Path) -> None:
+    assert holder_of(tmp_path) is None
+    lock = FolderLock(tmp_path, detached=True)
+    lock.acquire()
+    holder = holder_of(tmp_path)
+    assert holder is not None
+    assert (holder.pid, holder.detached) == (os.getpid(), True)
+    with pytest.raises(StackInUseError, match=f"process {os.getpid()} "):
+        FolderLock(tmp_path).acquire()
+    lock.release()
+    assert holder_of(tmp_path) is None
+    FolderLock(tmp_path).acquire()
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({}, "/home/me/.cache/headrace"),
+        ({"XDG_CACHE_HOME": "/caches"}, "/caches/headrace"),
+        ({"XDG_CACHE_HOME": "/caches", "HEADRACE_CACHE_DIR": "/ours"}, "/ours"),
+    ],
+)
+def test_the_cache_is_where_the_environment_says(environ: dict[str, str], expected: str) -> None:
+    assert cache_folder(environ, Path("/home/me")) == Path(expected)
+
+
+def test_an_exclusive_lock_that_stays_taken_is_an_error(tmp_path: Path) -> None:
+    with (
+        exclusive(tmp_path / "lock"),
+        pytest.raises(LocalStackError, match="locked"),
+        exclusive(tmp_path / "lock", within_s=0.05),
+    ):
+        pass
+    with exclusive(tmp_path / "lock", within_s=0):
+        pass
+
+
+def test_the_outermost_closed_folder_is_named(tmp_path: Path) -> None:
+    outer = tmp_path / "outer"
+    inner = outer / "inner"
+    inner.mkdir(parents=True)
+    # A user that owns none of the folders, so the mode for others decides.
+    stranger = SystemUser(uid=os.getuid() + 54_321, gid=os.getgid() + 54_321)
+    for folder in (outer, inner):
+        folder.chmod(0o700)
+    blocked = blocking_folder(inner, stranger)
+    assert blocked is not None
+    assert outer == blocked or outer.is_relative_to(blocked)
+    assert blocking_folder(inner, SystemUser(os.getuid(), os.getgid())) is None or os.getuid() != 0
