@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 
 from headrace_core.events import CleanEvent
 from headrace_core.keys import dedup_id
-from headrace_core.manifest import File
+from headrace_core.manifest import File, Manifest
 from headrace_loader.load_files import CheckedFile, ManifestFile, check_file
 from headrace_loader.parquet import arrow_schema
 
-__all__ = ["DAY", "clean_row", "encode_rows", "staged_file"]
+__all__ = ["DAY", "clean_row", "encode_rows", "manifest_of", "staged_file"]
 
 DAY = datetime(2026, 11, 20, tzinfo=UTC)
 """Midnight of the day that most rows are of."""
@@ -79,3 +79,24 @@ def staged_file(
     content = encode_rows(rows, entry.file_id)
     file = File(key=key, rows=len(rows), bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
     return check_file(replace(entry, file=file), content)
+
+
+def manifest_of(files: Sequence[CheckedFile], *, cluster_id: str = "c", created_ms: int = 0) -> Manifest:
+    """The manifest that names ``files`` of one cut."""
+    first = files[0].entry
+    return Manifest(
+        kind="events",
+        cluster_id=cluster_id,
+        topic_id="t",
+        topic="events.clean",
+        partition=first.partition,
+        start=first.chain_start,
+        end=first.chain_end,
+        rows=sum(file.rows for file in files),
+        files=tuple(file.entry.file for file in files),
+        min_received_ts=first.min_received_us,
+        max_received_ts=first.max_received_us,
+        schema_version=first.schema_version,
+        writer="test",
+        created_ms=created_ms,
+    )

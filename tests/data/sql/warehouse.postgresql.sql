@@ -1,0 +1,216 @@
+CREATE SCHEMA IF NOT EXISTS analytics;
+
+CREATE SCHEMA IF NOT EXISTS ops;
+
+CREATE TABLE analytics.events (
+    dedup_id uuid NOT NULL,
+    event_id text NOT NULL,
+    id_source text NOT NULL,
+    source text NOT NULL,
+    dialect text NOT NULL,
+    event_type text NOT NULL,
+    event_name text,
+    event_ts timestamptz NOT NULL,
+    received_ts timestamptz NOT NULL,
+    ts_quality text NOT NULL,
+    original_timestamp text,
+    tz_offset_min smallint,
+    user_id text,
+    anonymous_id text,
+    user_key text NOT NULL,
+    customer_id text,
+    identity_status text NOT NULL,
+    session_id text,
+    device_type text,
+    os text,
+    browser text,
+    country text,
+    page_url text,
+    page_path text,
+    referrer text,
+    referrer_medium text,
+    utm_source text,
+    utm_medium text,
+    utm_campaign text,
+    revenue numeric(18,4),
+    currency text,
+    properties json,
+    context json,
+    overflow json,
+    schema_version smallint NOT NULL,
+    rules_version smallint NOT NULL,
+    src_partition integer NOT NULL,
+    src_offset bigint NOT NULL,
+    file_id bigint NOT NULL,
+    event_date date NOT NULL,
+    loaded_ts timestamptz NOT NULL,
+    is_late boolean NOT NULL,
+    PRIMARY KEY (dedup_id, event_date)
+) PARTITION BY RANGE (event_date);
+
+CREATE INDEX events_event_ts ON analytics.events USING brin (event_ts);
+
+CREATE TABLE analytics.events_minute (
+    bucket_start timestamptz NOT NULL,
+    source text NOT NULL,
+    event_type text NOT NULL,
+    event_name text NOT NULL,
+    currency text NOT NULL,
+    events bigint NOT NULL,
+    late_events bigint NOT NULL,
+    revenue_events bigint NOT NULL,
+    revenue numeric(38,4) NOT NULL,
+    min_event_ts timestamptz NOT NULL,
+    max_event_ts timestamptz NOT NULL,
+    PRIMARY KEY (bucket_start, source, event_type, event_name, currency)
+);
+
+CREATE TABLE analytics.events_hour (
+    bucket_start timestamptz NOT NULL,
+    source text NOT NULL,
+    event_type text NOT NULL,
+    event_name text NOT NULL,
+    currency text NOT NULL,
+    events bigint NOT NULL,
+    late_events bigint NOT NULL,
+    revenue_events bigint NOT NULL,
+    revenue numeric(38,4) NOT NULL,
+    min_event_ts timestamptz NOT NULL,
+    max_event_ts timestamptz NOT NULL,
+    PRIMARY KEY (bucket_start, source, event_type, event_name, currency)
+);
+
+CREATE TABLE analytics.events_day (
+    bucket_start timestamptz NOT NULL,
+    source text NOT NULL,
+    event_type text NOT NULL,
+    event_name text NOT NULL,
+    currency text NOT NULL,
+    events bigint NOT NULL,
+    late_events bigint NOT NULL,
+    revenue_events bigint NOT NULL,
+    revenue numeric(38,4) NOT NULL,
+    min_event_ts timestamptz NOT NULL,
+    max_event_ts timestamptz NOT NULL,
+    PRIMARY KEY (bucket_start, source, event_type, event_name, currency)
+);
+
+CREATE TABLE analytics.user_day (
+    event_date date NOT NULL,
+    user_key text NOT NULL,
+    source text NOT NULL,
+    events bigint NOT NULL,
+    min_event_ts timestamptz NOT NULL,
+    max_event_ts timestamptz NOT NULL,
+    PRIMARY KEY (user_key, event_date, source)
+);
+
+CREATE INDEX user_day_event_date ON analytics.user_day (event_date);
+
+CREATE TABLE analytics.user_first_seen (
+    user_key text NOT NULL,
+    first_event_ts timestamptz NOT NULL,
+    PRIMARY KEY (user_key)
+);
+
+CREATE TABLE ops.load_ledger (
+    file_id bigint NOT NULL,
+    file_key text NOT NULL,
+    chain_partition integer NOT NULL,
+    chain_start bigint NOT NULL,
+    chain_end bigint NOT NULL,
+    rows_staged bigint NOT NULL,
+    rows_inserted bigint NOT NULL,
+    rows_present bigint NOT NULL,
+    rows_suppressed bigint NOT NULL,
+    min_received_ts timestamptz,
+    max_received_ts timestamptz,
+    schema_version smallint NOT NULL,
+    loaded_ts timestamptz NOT NULL,
+    writer text NOT NULL,
+    PRIMARY KEY (file_id)
+);
+
+CREATE INDEX load_ledger_chain_partition_chain_start ON ops.load_ledger (chain_partition, chain_start);
+
+CREATE INDEX load_ledger_loaded_ts ON ops.load_ledger (loaded_ts);
+
+CREATE TABLE ops.load_error (
+    file_id bigint NOT NULL,
+    file_key text NOT NULL,
+    chain_partition integer NOT NULL,
+    chain_start bigint NOT NULL,
+    rows_staged bigint NOT NULL,
+    code text NOT NULL,
+    message text NOT NULL,
+    set_aside_ts timestamptz NOT NULL,
+    released_ts timestamptz,
+    PRIMARY KEY (file_id)
+);
+
+CREATE TABLE ops.load_lock (
+    name text NOT NULL,
+    PRIMARY KEY (name)
+);
+
+CREATE TABLE ops.day_generation (
+    event_date date NOT NULL,
+    sequence bigint,
+    expired_ts timestamptz,
+    PRIMARY KEY (event_date)
+);
+
+CREATE TABLE ops.suppressed_subjects (
+    kind text NOT NULL,
+    value text NOT NULL,
+    suppressed_ts timestamptz NOT NULL,
+    PRIMARY KEY (kind, value)
+);
+
+CREATE VIEW analytics.events_resolved AS
+SELECT
+    dedup_id,
+    event_id,
+    id_source,
+    source,
+    dialect,
+    event_type,
+    event_name,
+    event_ts,
+    received_ts,
+    ts_quality,
+    original_timestamp,
+    tz_offset_min,
+    user_id,
+    anonymous_id,
+    user_key,
+    customer_id,
+    identity_status,
+    session_id,
+    device_type,
+    os,
+    browser,
+    country,
+    page_url,
+    page_path,
+    referrer,
+    referrer_medium,
+    utm_source,
+    utm_medium,
+    utm_campaign,
+    revenue,
+    currency,
+    properties,
+    context,
+    overflow,
+    schema_version,
+    rules_version,
+    src_partition,
+    src_offset,
+    file_id,
+    event_date,
+    loaded_ts,
+    is_late
+FROM analytics.events;
+
+INSERT INTO ops.load_lock (name) VALUES ('events');

@@ -1,0 +1,227 @@
+CREATE SCHEMA IF NOT EXISTS analytics;
+
+CREATE SCHEMA IF NOT EXISTS ops;
+
+CREATE TABLE analytics.events (
+    dedup_id CHAR(32) ENCODE ZSTD NOT NULL,
+    event_id VARCHAR(512) ENCODE ZSTD NOT NULL,
+    id_source VARCHAR(512) ENCODE ZSTD NOT NULL,
+    source VARCHAR(512) ENCODE ZSTD NOT NULL,
+    dialect VARCHAR(512) ENCODE ZSTD NOT NULL,
+    event_type VARCHAR(512) ENCODE ZSTD NOT NULL,
+    event_name VARCHAR(512) ENCODE ZSTD,
+    event_ts TIMESTAMPTZ ENCODE AZ64 NOT NULL,
+    received_ts TIMESTAMPTZ ENCODE AZ64 NOT NULL,
+    ts_quality VARCHAR(512) ENCODE ZSTD NOT NULL,
+    original_timestamp VARCHAR(512) ENCODE ZSTD,
+    tz_offset_min SMALLINT ENCODE AZ64,
+    user_id VARCHAR(512) ENCODE ZSTD,
+    anonymous_id VARCHAR(512) ENCODE ZSTD,
+    user_key VARCHAR(512) ENCODE ZSTD NOT NULL,
+    customer_id VARCHAR(512) ENCODE ZSTD,
+    identity_status VARCHAR(512) ENCODE ZSTD NOT NULL,
+    session_id VARCHAR(512) ENCODE ZSTD,
+    device_type VARCHAR(512) ENCODE ZSTD,
+    os VARCHAR(512) ENCODE ZSTD,
+    browser VARCHAR(512) ENCODE ZSTD,
+    country VARCHAR(512) ENCODE ZSTD,
+    page_url VARCHAR(65535) ENCODE ZSTD,
+    page_path VARCHAR(65535) ENCODE ZSTD,
+    referrer VARCHAR(65535) ENCODE ZSTD,
+    referrer_medium VARCHAR(512) ENCODE ZSTD,
+    utm_source VARCHAR(512) ENCODE ZSTD,
+    utm_medium VARCHAR(512) ENCODE ZSTD,
+    utm_campaign VARCHAR(512) ENCODE ZSTD,
+    revenue DECIMAL(18,4) ENCODE AZ64,
+    currency VARCHAR(512) ENCODE ZSTD,
+    properties SUPER ENCODE ZSTD,
+    context SUPER ENCODE ZSTD,
+    overflow SUPER ENCODE ZSTD,
+    schema_version SMALLINT ENCODE AZ64 NOT NULL,
+    rules_version SMALLINT ENCODE AZ64 NOT NULL,
+    src_partition INTEGER ENCODE AZ64 NOT NULL,
+    src_offset BIGINT ENCODE AZ64 NOT NULL,
+    file_id BIGINT ENCODE AZ64 NOT NULL,
+    event_date DATE ENCODE AZ64 NOT NULL,
+    loaded_ts TIMESTAMPTZ ENCODE AZ64 NOT NULL,
+    is_late BOOLEAN ENCODE ZSTD NOT NULL,
+    PRIMARY KEY (dedup_id, event_date)
+)
+DISTSTYLE KEY DISTKEY (user_key)
+COMPOUND SORTKEY (event_date, event_type, event_ts);
+
+CREATE TABLE analytics.events_minute (
+    bucket_start TIMESTAMPTZ ENCODE AZ64 NOT NULL,
+    source VARCHAR(512) ENCODE ZSTD NOT NULL,
+    event_type VARCHAR(512) ENCODE ZSTD NOT NULL,
+    event_name VARCHAR(512) ENCODE ZSTD NOT NULL,
+    currency VARCHAR(512) ENCODE ZSTD NOT NULL,
+    events BIGINT ENCODE AZ64 NOT NULL,
+    late_events BIGINT ENCODE AZ64 NOT NULL,
+    revenue_events BIGINT ENCODE AZ64 NOT NULL,
+    revenue DECIMAL(38,4) ENCODE AZ64 NOT NULL,
+    min_event_ts TIMESTAMPTZ ENCODE AZ64 NOT NULL,
+    max_event_ts TIMESTAMPTZ ENCODE AZ64 NOT NULL,
+    PRIMARY KEY (bucket_start, source, event_type, event_name, currency)
+)
+DISTSTYLE AUTO
+COMPOUND SORTKEY (bucket_start, event_type);
+
+CREATE TABLE analytics.events_hour (
+    bucket_start TIMESTAMPTZ ENCODE AZ64 NOT NULL,
+    source VARCHAR(512) ENCODE ZSTD NOT NULL,
+    event_type VARCHAR(512) ENCODE ZSTD NOT NULL,
+    event_name VARCHAR(512) ENCODE ZSTD NOT NULL,
+    currency VARCHAR(512) ENCODE ZSTD NOT NULL,
+    events BIGINT ENCODE AZ64 NOT NULL,
+    late_events BIGINT ENCODE AZ64 NOT NULL,
+    revenue_events BIGINT ENCODE AZ64 NOT NULL,
+    revenue DECIMAL(38,4) ENCODE AZ64 NOT NULL,
+    min_event_ts TIMESTAMPTZ ENCODE AZ64 NOT NULL,
+    max_event_ts TIMESTAMPTZ ENCODE AZ64 NOT NULL,
+    PRIMARY KEY (bucket_start, source, event_type, event_name, currency)
+)
+DISTSTYLE AUTO
+COMPOUND SORTKEY (bucket_start, event_type);
+
+CREATE TABLE analytics.events_day (
+    bucket_start TIMESTAMPTZ ENCODE AZ64 NOT NULL,
+    source VARCHAR(512) ENCODE ZSTD NOT NULL,
+    event_type VARCHAR(512) ENCODE ZSTD NOT NULL,
+    event_name VARCHAR(512) ENCODE ZSTD NOT NULL,
+    currency VARCHAR(512) ENCODE ZSTD NOT NULL,
+    events BIGINT ENCODE AZ64 NOT NULL,
+    late_events BIGINT ENCODE AZ64 NOT NULL,
+    revenue_events BIGINT ENCODE AZ64 NOT NULL,
+    revenue DECIMAL(38,4) ENCODE AZ64 NOT NULL,
+    min_event_ts TIMESTAMPTZ ENCODE AZ64 NOT NULL,
+    max_event_ts TIMESTAMPTZ ENCODE AZ64 NOT NULL,
+    PRIMARY KEY (bucket_start, source, event_type, event_name, currency)
+)
+DISTSTYLE AUTO
+COMPOUND SORTKEY (bucket_start, event_type);
+
+CREATE TABLE analytics.user_day (
+    event_date DATE ENCODE AZ64 NOT NULL,
+    user_key VARCHAR(512) ENCODE ZSTD NOT NULL,
+    source VARCHAR(512) ENCODE ZSTD NOT NULL,
+    events BIGINT ENCODE AZ64 NOT NULL,
+    min_event_ts TIMESTAMPTZ ENCODE AZ64 NOT NULL,
+    max_event_ts TIMESTAMPTZ ENCODE AZ64 NOT NULL,
+    PRIMARY KEY (user_key, event_date, source)
+)
+DISTSTYLE KEY DISTKEY (user_key)
+COMPOUND SORTKEY (event_date);
+
+CREATE TABLE analytics.user_first_seen (
+    user_key VARCHAR(512) ENCODE ZSTD NOT NULL,
+    first_event_ts TIMESTAMPTZ ENCODE AZ64 NOT NULL,
+    PRIMARY KEY (user_key)
+)
+DISTSTYLE KEY DISTKEY (user_key)
+COMPOUND SORTKEY (first_event_ts);
+
+CREATE TABLE ops.load_ledger (
+    file_id BIGINT ENCODE AZ64 NOT NULL,
+    file_key VARCHAR(512) ENCODE ZSTD NOT NULL,
+    chain_partition INTEGER ENCODE AZ64 NOT NULL,
+    chain_start BIGINT ENCODE AZ64 NOT NULL,
+    chain_end BIGINT ENCODE AZ64 NOT NULL,
+    rows_staged BIGINT ENCODE AZ64 NOT NULL,
+    rows_inserted BIGINT ENCODE AZ64 NOT NULL,
+    rows_present BIGINT ENCODE AZ64 NOT NULL,
+    rows_suppressed BIGINT ENCODE AZ64 NOT NULL,
+    min_received_ts TIMESTAMPTZ ENCODE AZ64,
+    max_received_ts TIMESTAMPTZ ENCODE AZ64,
+    schema_version SMALLINT ENCODE AZ64 NOT NULL,
+    loaded_ts TIMESTAMPTZ ENCODE AZ64 NOT NULL,
+    writer VARCHAR(512) ENCODE ZSTD NOT NULL,
+    PRIMARY KEY (file_id)
+)
+DISTSTYLE AUTO
+COMPOUND SORTKEY (loaded_ts);
+
+CREATE TABLE ops.load_error (
+    file_id BIGINT ENCODE AZ64 NOT NULL,
+    file_key VARCHAR(512) ENCODE ZSTD NOT NULL,
+    chain_partition INTEGER ENCODE AZ64 NOT NULL,
+    chain_start BIGINT ENCODE AZ64 NOT NULL,
+    rows_staged BIGINT ENCODE AZ64 NOT NULL,
+    code VARCHAR(512) ENCODE ZSTD NOT NULL,
+    message VARCHAR(65535) ENCODE ZSTD NOT NULL,
+    set_aside_ts TIMESTAMPTZ ENCODE AZ64 NOT NULL,
+    released_ts TIMESTAMPTZ ENCODE AZ64,
+    PRIMARY KEY (file_id)
+)
+DISTSTYLE AUTO
+COMPOUND SORTKEY (set_aside_ts);
+
+CREATE TABLE ops.load_lock (
+    name VARCHAR(512) ENCODE ZSTD NOT NULL,
+    PRIMARY KEY (name)
+)
+DISTSTYLE AUTO;
+
+CREATE TABLE ops.day_generation (
+    event_date DATE ENCODE AZ64 NOT NULL,
+    sequence BIGINT ENCODE AZ64,
+    expired_ts TIMESTAMPTZ ENCODE AZ64,
+    PRIMARY KEY (event_date)
+)
+DISTSTYLE AUTO;
+
+CREATE TABLE ops.suppressed_subjects (
+    kind VARCHAR(512) ENCODE ZSTD NOT NULL,
+    value VARCHAR(512) ENCODE ZSTD NOT NULL,
+    suppressed_ts TIMESTAMPTZ ENCODE AZ64 NOT NULL,
+    PRIMARY KEY (kind, value)
+)
+DISTSTYLE AUTO;
+
+CREATE VIEW analytics.events_resolved AS
+SELECT
+    dedup_id,
+    event_id,
+    id_source,
+    source,
+    dialect,
+    event_type,
+    event_name,
+    event_ts,
+    received_ts,
+    ts_quality,
+    original_timestamp,
+    tz_offset_min,
+    user_id,
+    anonymous_id,
+    user_key,
+    customer_id,
+    identity_status,
+    session_id,
+    device_type,
+    os,
+    browser,
+    country,
+    page_url,
+    page_path,
+    referrer,
+    referrer_medium,
+    utm_source,
+    utm_medium,
+    utm_campaign,
+    revenue,
+    currency,
+    properties,
+    context,
+    overflow,
+    schema_version,
+    rules_version,
+    src_partition,
+    src_offset,
+    file_id,
+    event_date,
+    loaded_ts,
+    is_late
+FROM analytics.events;
+
+INSERT INTO ops.load_lock (name) VALUES ('events');
