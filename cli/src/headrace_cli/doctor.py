@@ -75,7 +75,9 @@ async def _java() -> str:
 
 async def _kafka() -> str:
     settings = load_settings(KafkaSettings)
-    admin = KafkaLogAdmin(KafkaConnection(settings.kafka_bootstrap, request_timeout_s=_DEADLINE_S))
+    admin = KafkaLogAdmin(
+        KafkaConnection.from_settings(settings, client_id="headrace-doctor", request_timeout_s=_DEADLINE_S)
+    )
     await admin.start(deadline_s=_DEADLINE_S)
     try:
         topics = await admin.describe([topic.name for topic in TOPICS], deadline_s=_DEADLINE_S)

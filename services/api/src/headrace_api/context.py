@@ -31,7 +31,7 @@ class Context:
     """Readers, store and warehouse connection with the parts built on them."""
 
     def __init__(self, life: Lifecycle, settings: ApiSettings) -> None:
-        connection = KafkaConnection(settings.kafka_bootstrap)
+        connection = KafkaConnection.from_settings(settings, client_id="headrace-api")
         self.readers = [KafkaLogReader(connection) for _ in range(4)]
         index, quarantine, single, tail = self.readers
         self.life = life

@@ -13,19 +13,23 @@ from headrace_core.errors import Unavailable
 __all__ = ["WarehouseReader"]
 
 _TOTALS = """
-SELECT count(*) AS files, coalesce(sum(rows), 0)::bigint AS rows, coalesce(sum(inserted), 0)::bigint AS inserted,
-       coalesce(sum(present), 0)::bigint AS present, coalesce(sum(suppressed), 0)::bigint AS suppressed
+SELECT count(*) AS files, coalesce(sum(rows_staged), 0)::bigint AS rows,
+       coalesce(sum(rows_inserted), 0)::bigint AS inserted, coalesce(sum(rows_present), 0)::bigint AS present,
+       coalesce(sum(rows_suppressed), 0)::bigint AS suppressed
 FROM ops.load_ledger
 """
-_SET_ASIDE = "SELECT coalesce(sum(rows), 0)::bigint AS rows FROM ops.load_error"
+_SET_ASIDE = (
+    "SELECT coalesce(sum(rows_staged), 0)::bigint AS rows FROM ops.load_error WHERE released_ts IS NULL"
+)
 _MINUTES = """
-SELECT (extract(epoch FROM date_trunc('minute', loaded_ts)) * 1000)::bigint AS minute_ms, sum(rows)::bigint AS rows
+SELECT (extract(epoch FROM date_trunc('minute', loaded_ts)) * 1000)::bigint AS minute_ms,
+       sum(rows_staged)::bigint AS rows
 FROM ops.load_ledger WHERE loaded_ts >= now() - interval '1 day' GROUP BY 1
 """
 _LEDGER = """
-SELECT file_id, object_key, rows, inserted, present, suppressed, writer,
+SELECT file_id, file_key, rows_staged, rows_inserted, rows_present, rows_suppressed, writer,
        (extract(epoch FROM loaded_ts) * 1000)::bigint AS loaded_ms
-FROM ops.load_ledger WHERE object_key = ANY(%(keys)s)
+FROM ops.load_ledger WHERE file_key = ANY(%(keys)s)
 """
 _EVENT = "SELECT to_jsonb(e) AS event FROM analytics.events e WHERE dedup_id = %(dedup_id)s::uuid"
 

@@ -86,7 +86,7 @@ class _Log:
     """Kafka as this service uses it: one client to look, one to append."""
 
     def __init__(self, life: Lifecycle, settings: IngestSettings) -> None:
-        connection = KafkaConnection(settings.kafka_bootstrap, client_id="headrace-ingest")
+        connection = KafkaConnection.from_settings(settings, client_id="headrace-ingest")
         self._life, self._settings = life, settings
         self._admin, self._writer = KafkaLogAdmin(connection), KafkaLogWriter(connection)
         self.watch = LogWatch(life, self._admin, grace_s=settings.ack_deadline_s)

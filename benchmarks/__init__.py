@@ -1,0 +1,1 @@
+"""Benchmarks: each figure beside the ordinary alternative, interleaved in the same run."""

@@ -1,0 +1,38 @@
+"""``python -m benchmarks [--only NAME,…]``: measure figures; a table on standard error, one JSON line each on standard output."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+
+from benchmarks import ingest
+from benchmarks.measure import Figure, report
+
+__all__ = ["main"]
+
+
+def _figures() -> list[Figure]:
+    return [*ingest.FIGURES]
+
+
+def main() -> int:
+    """Run the chosen figures."""
+    parser = argparse.ArgumentParser(prog="make bench")
+    parser.add_argument("--only", default="", help="names of figures or groups, separated by commas")
+    wanted = {name for name in parser.parse_args().only.split(",") if name}
+    figures = [figure for figure in _figures() if not wanted or {figure.name, figure.group} & wanted]
+    if not figures:
+        print(
+            f"There is no figure or group named so. Known: {', '.join(f.name for f in _figures())}",
+            file=sys.stderr,
+        )
+        return 64
+    for figure in figures:
+        ours, ordinary = asyncio.run(figure.run())
+        report(figure, ours, ordinary)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
