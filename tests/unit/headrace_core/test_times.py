@@ -209,7 +209,7 @@ _PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=500)
+@settings(max_examples=250)
 @given(
     st.one_of(
         st.lists(_PIECES, max_size=34).map("".join),

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from headrace_core.amounts import currency_code, decimal_text
+from headrace_core.blank import is_blank
 from headrace_core.client_fields import (
     ABSENT,
     ClientContext,
@@ -135,7 +136,7 @@ def _session(explicit: str | None, context: ClientContext) -> str | None:
         found = context.session_id
     if found is None and context.session is not None:
         found = context.session.id
-    return None if found is None or found == "" else str(found)
+    return None if found is None or (isinstance(found, str) and is_blank(found)) else str(found)
 
 
 def _page(

@@ -150,14 +150,19 @@ _NUMBER = re.compile(r"[+-]?\d{1,20}(?:\.\d{1,30})?(?:[eE][+-]?\d{1,2})?", re.AS
 
 
 def _read_text(value: str, zone: str) -> Instant:
-    text = value.strip()
-    if len(text) > _TEXT_LIMIT:
-        raise UnreadableTime(f"a time of {len(text)} characters")
+    text = _short(value)
     if found := _ISO.fullmatch(text) or _BASIC.fullmatch(text):
         return _assemble(found.groupdict(), zone)
     if _NUMBER.fullmatch(text):
         return Instant(_epoch_us(Decimal(text)), None, "exact")
     raise UnreadableTime(f"{text!r} is neither ISO 8601 nor a number since 1970")
+
+
+def _short(value: str) -> str:
+    """The text without white space around it; no time is longer than its column."""
+    if _is_long(value):
+        raise UnreadableTime(f"a time of {len(value)} characters")
+    return value.strip()
 
 
 _EXACT = Context(prec=80)
@@ -249,7 +254,7 @@ def is_zone(name: str) -> bool:
 def _read_layout(value: str | int | float, zone: str, layout: str) -> Instant:
     if layout in _UNIT_OF_LAYOUT:
         return Instant(_scaled(_number(value), *_UNIT_OF_LAYOUT[layout]), None, "exact")
-    text = str(value).strip()
+    text = _short(value) if isinstance(value, str) else repr(value)
     found = layout_pattern(layout).fullmatch(text)
     if found is None:
         raise UnreadableTime(f"{text[:_TEXT_LIMIT]!r} does not have the layout {layout!r}")
@@ -259,7 +264,7 @@ def _read_layout(value: str | int | float, zone: str, layout: str) -> Instant:
 def _number(value: str | int | float) -> int | float | Decimal:
     if not isinstance(value, str):
         return value
-    text = value.strip()
+    text = _short(value)
     if _NUMBER.fullmatch(text) is None:
         raise UnreadableTime(f"{text[:_TEXT_LIMIT]!r} is no number")
     return Decimal(text)

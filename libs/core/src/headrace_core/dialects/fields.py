@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeAlias, TypeVar, get_type_hints
 
 import msgspec
 
+from headrace_core.blank import LONGEST_BLANK, is_blank
 from headrace_core.parsed import EMPTY_OBJECT, Rejected
 from headrace_core.reasons import Reason
 
@@ -27,10 +28,10 @@ __all__ = [
     "as_sent",
     "context_with",
     "decode_object",
-    "is_blank",
     "known_id",
     "known_time",
     "object_of",
+    "shown_id",
 ]
 
 EXTRAS_KEY = "$event"
@@ -111,28 +112,25 @@ def _read_scalar(wire: str, raw: msgspec.Raw, kind: Any) -> Any:
         raise Rejected(Reason.WRONG_TYPE, f"{wire}: {error}") from None
 
 
-_BLANKS = frozenset({"", "null", "undefined", "none", "nan", "(null)"})
-_LONGEST_BLANK = 9
-
-
-def is_blank(value: str) -> bool:
-    """Whether a text stands for no value: nothing, white space, or what a broken client writes for null."""
-    if len(value) > _LONGEST_BLANK:
-        return value.isspace()
-    return value.strip().lower() in _BLANKS
-
-
 def known_id(value: IdValue, wire: str, extras: Extras) -> str | None:
     """An identifier as text; None where there is none. What stood for none stays visible in the extras."""
     if value is None:
         return None
     text = value if isinstance(value, str) else str(value)
-    if len(text) > _LONGEST_BLANK and not text[0].isspace():
+    if len(text) > LONGEST_BLANK and not text[0].isspace():
         return text
     if is_blank(text):
         extras[wire] = value
         return None
     return text
+
+
+def shown_id(value: IdValue, wire: str, extras: Extras) -> str | None:
+    """An identifier that has no column of its own, so that it stands in the extras whatever it is."""
+    if value is None:
+        return None
+    extras[wire] = value
+    return known_id(value, wire, extras)
 
 
 def known_time(value: TimeValue, wire: str, extras: Extras) -> TimeValue:

@@ -15,7 +15,8 @@ from typing import Any, TypeAlias, get_args
 import msgspec
 
 from headrace_core.amounts import currency_code, decimal_text
-from headrace_core.dialects.fields import Extras, context_with, decode_object, is_blank
+from headrace_core.blank import is_blank
+from headrace_core.dialects.fields import Extras, context_with, decode_object
 from headrace_core.events import EventType
 from headrace_core.keys import content_of
 from headrace_core.mapping import (
@@ -40,6 +41,7 @@ DIALECT = "mapped"
 Row: TypeAlias = dict[str, msgspec.Raw]
 
 _TYPES = frozenset(get_args(EventType))
+_WITHOUT_COLUMN = ("group_id", "previous_id")
 _ID_TARGETS = ("user_id", "anonymous_id", "group_id", "previous_id", "session_id")
 
 
@@ -223,14 +225,22 @@ def _apply(mapping: CompiledMapping, row: Row, extras: Extras) -> tuple[dict[str
                 made[rule.target.removeprefix(PROPERTY_PREFIX)] = _property(rule, row)
             continue
         text = _value_of(rule, row)
-        if text is not None and not is_blank(text):
+        is_known = text is not None and not is_blank(text)
+        if text is not None and is_known:
             found[rule.target] = text
-        elif (raw := _lookup(row, rule.source)) is not None and bytes(raw) != b"null":
-            extras[rule.source] = raw
+        if not is_known or rule.target in _WITHOUT_COLUMN:
+            _keep(rule.source, row, extras)
     if both := properties.keys() & made.keys():
         raise _failed(PROPERTY_PREFIX + sorted(both)[0], "the row has a field of this name too")
     properties.update(made)
     return found, msgspec.json.encode(properties) if properties else EMPTY_OBJECT
+
+
+def _keep(source: str, row: Row, extras: Extras) -> None:
+    """Show what the row said where no column does."""
+    raw = _lookup(row, source)
+    if raw is not None and bytes(raw) != b"null":
+        extras[source] = raw
 
 
 def _property(rule: _Rule, row: Row) -> Any:

@@ -24,6 +24,7 @@ from headrace_core.dialects.fields import (
     known_id,
     known_time,
     object_of,
+    shown_id,
 )
 from headrace_core.events import EventType
 from headrace_core.keys import content_of
@@ -66,8 +67,8 @@ def parse(value: bytes, meta: RequestMeta, _mappings: object = None) -> ParsedEv
     client_id = known_id(event.id, "id", extras)
     user_id = known_id(event.user_id, "user_id", extras)
     anonymous_id = known_id(event.anonymous_id, "anonymous_id", extras)
-    group_id = known_id(event.group_id, "group_id", extras)
-    previous_id = known_id(event.previous_id, "previous_id", extras)
+    group_id = shown_id(event.group_id, "group_id", extras)
+    previous_id = shown_id(event.previous_id, "previous_id", extras)
     session_id = known_id(event.session_id, "session_id", extras)
     time = known_time(event.time, "time", extras)
     properties = object_of(event.properties, "properties")

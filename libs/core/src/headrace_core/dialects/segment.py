@@ -26,6 +26,7 @@ from headrace_core.dialects.fields import (
     known_id,
     known_time,
     object_of,
+    shown_id,
 )
 from headrace_core.keys import content_of
 from headrace_core.meta import RequestMeta
@@ -104,8 +105,8 @@ def parse(value: bytes, meta: RequestMeta, _mappings: object = None) -> ParsedEv
     client_id = known_id(event.message_id, "messageId", extras)
     user_id = known_id(event.user_id, "userId", extras)
     anonymous_id = known_id(event.anonymous_id, "anonymousId", extras)
-    group_id = known_id(event.group_id, "groupId", extras)
-    previous_id = known_id(event.previous_id, "previousId", extras)
+    group_id = shown_id(event.group_id, "groupId", extras)
+    previous_id = shown_id(event.previous_id, "previousId", extras)
     event_type = _checked_type(event_type, name, group_id, previous_id)
     time = _time_of(event, extras)
     properties = _properties_of(event, event_type, extras)
