@@ -1,0 +1,43 @@
+"""The guards of the protocol that a run can take away, one at a time."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+__all__ = ["Guard"]
+
+
+class Guard(StrEnum):
+    """A guard on dedup, stage or load; the value is what `--without` takes."""
+
+    # dedup (D1-D8)
+    COMPARE_AND_APPEND = "compare-and-append"
+    RESEND_AT_START = "resend-at-start"
+    RESEND_AFTER_REREAD = "resend-after-reread"
+    AWAIT_OUTPUTS = "await-outputs"
+    EMPTY_BLOCK_AFTER_OUTPUTS = "empty-block-after-outputs"
+    IN_ORDER = "in-order"
+    UNDO = "undo"
+    UNDO_RESTORES_EXPIRED = "undo-restores-expired"
+    FORGET_QUARANTINED = "forget-quarantined"
+    RUNNING_CLOCK = "running-clock"
+    HORIZON_AT_FIRST = "horizon-at-first"
+    OWN_BLOCK_BY_BYTES = "own-block-by-bytes"
+    VOID_IS_UNREAD = "void-is-unread"
+    BLOCK_BEFORE_OUTPUTS = "block-before-outputs"
+    POSITION_FROM_BLOCKS = "position-from-blocks"
+    # stage (S1, S2)
+    SOURCE_OFFSET_FILTER = "source-offset-filter"
+    LAST_CARRIED = "last-carried"
+    IF_NONE_MATCH = "if-none-match"
+    EXACT_COLLECTION = "exact-collection"
+    # load (L1-L3)
+    LOCK_FIRST = "lock-first"
+    LEDGER_CHECK = "ledger-check"
+    COUNT_CHECK = "count-check"
+    DEDUP_WITHIN_BATCH = "dedup-within-batch"
+    INSERT_IF_ABSENT = "insert-if-absent"
+    LOWEST_OFFSET_WINS = "lowest-offset-wins"
+    LEDGER_IN_TRANSACTION = "ledger-in-transaction"
+    NO_BLIND_COMMIT_RETRY = "no-blind-commit-retry"
+    SUPPRESSION = "suppression"

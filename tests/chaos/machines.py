@@ -1,0 +1,222 @@
+"""The project's machines as the simulated processes start them, with the guards that a run takes away.
+
+Each unguarded machine is the project's own with one decision replaced by the plausible wrong one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+from typing import Any
+
+from tests.chaos.guards import Guard
+from tests.chaos.rules import DictTable, SimulatedRules
+
+from headrace_core.block import BlockColumns, BlockHeader, Verdict
+from headrace_core.decide import DEAD, Decision, entry
+from headrace_core.manifest import ChainEnd
+from headrace_core.paths import ChainKind
+from headrace_core.topics import DEDUP_INDEX, EVENTS_CLEAN, EVENTS_RAW
+from headrace_dedup.messages import IdleDue, Prepared, RawRecord
+from headrace_dedup.owner import Owner
+from headrace_dedup.ports import Limits, OwnerIdentity, Table
+from headrace_dedup.ranges import Place, Range
+from headrace_dedup.table import IdTable
+from headrace_loader.archive import build_raw, build_verdicts
+from headrace_loader.event_files import build_events
+from headrace_loader.intakes import EventIntake, RawIntake, VerdictIntake
+from headrace_loader.stage_messages import ChainIdentity, Contents, Cut, CutLimits
+from headrace_loader.stager import Stager
+
+__all__ = [
+    "TOPICS",
+    "UnguardedOwner",
+    "UnguardedStager",
+    "build",
+    "chain_identity",
+    "new_owner",
+    "new_stager",
+    "new_table",
+]
+
+_CLUSTER_ID = "simulated"
+_RANGE_RECORDS = 5
+
+TOPICS: dict[ChainKind, str] = {
+    "events": EVENTS_CLEAN.name,
+    "raw": EVENTS_RAW.name,
+    "verdicts": DEDUP_INDEX.name,
+}
+"""The topic whose offsets a chain counts."""
+
+
+class UnguardedOwner(Owner):
+    """An owner without some of its guards."""
+
+    without: Collection[Guard] = ()
+    group_offset = 0
+    """Where the consumer group's committed offset stands."""
+
+    def _is_valid(self, header: BlockHeader, index_offset: int) -> bool:
+        return Guard.COMPARE_AND_APPEND in self.without or super()._is_valid(header, index_offset)
+
+    def _adopt(self, header: BlockHeader, columns: BlockColumns, value: bytes) -> None:
+        """Where every block counts, the first one that covers an offset does."""
+        if (
+            Guard.COMPARE_AND_APPEND in self.without
+            and self._position is not None
+            and header.start < self._position
+        ):
+            return
+        super()._adopt(header, columns, value)
+
+    def _resend_at_start(self) -> bool:
+        return Guard.RESEND_AT_START not in self.without and super()._resend_at_start()
+
+    def _resend_after_reread(self) -> bool:
+        return Guard.RESEND_AFTER_REREAD not in self.without and super()._resend_after_reread()
+
+    def _is_own(self, given_up: Range) -> bool:
+        if Guard.OWN_BLOCK_BY_BYTES not in self.without or self._last is None:
+            return super()._is_own(given_up)
+        header, _, _ = self._last
+        return (header.start, header.end) == (given_up.place.start, given_up.place.end) and header.count > 0
+
+    def _may_append(self) -> bool:
+        return (Guard.AWAIT_OUTPUTS in self.without and self._in_flight is None) or super()._may_append()
+
+    def _go_live(self) -> None:
+        if Guard.POSITION_FROM_BLOCKS in self.without and not self._went_live:
+            self._position = min(self.position, self.group_offset)
+        self._went_live = True
+        super()._go_live()
+
+    _went_live = False
+
+    def _on_idle_due(self, event: IdleDue) -> None:
+        if Guard.EMPTY_BLOCK_AFTER_OUTPUTS not in self.without:
+            super()._on_idle_due(event)
+        elif self.phase == "live" and self._in_flight is None and self._ahead is None:
+            self._launch_empty()
+
+    def _on_void(self, offset: int) -> None:
+        if Guard.VOID_IS_UNREAD in self.without:
+            self._next_index = offset + 1
+        super()._on_void(offset)
+
+    def _clock_before(self) -> int:
+        return 0 if Guard.RUNNING_CLOCK in self.without else super()._clock_before()
+
+    def _horizon(self, records: Sequence[RawRecord], place: Place) -> int:
+        if Guard.HORIZON_AT_FIRST in self.without:
+            newest = max(records, key=lambda record: record.timestamp)
+            return super()._horizon([newest], place)
+        return super()._horizon(records, place)
+
+    def _decide(self, offsets: Sequence[int], columns: Prepared, horizon: int) -> Decision:
+        made = super()._decide(offsets, columns, horizon)
+        if Guard.FORGET_QUARANTINED in self.without:
+            return self._remembering_all(made, offsets, columns)
+        return made
+
+    def _remembering_all(self, made: Decision, offsets: Sequence[int], columns: Prepared) -> Decision:
+        learned = dict(zip(made.updated_ids, made.updated_entries, strict=True))
+        for offset, identity, content, verdict in zip(
+            offsets, columns.ids, columns.fingerprints, made.verdicts, strict=True
+        ):
+            if verdict == Verdict.QUARANTINED:
+                learned.setdefault(identity, entry(offset, content))
+        before = self._table.get_many(list(learned))
+        return replace(
+            made,
+            updated_ids=tuple(learned),
+            updated_entries=tuple(learned.values()),
+            undo=tuple(zip(learned, before, strict=True)),
+        )
+
+    def _undo(self) -> None:
+        if Guard.UNDO in self.without:
+            self._position = self._in_flight.place.start if self._in_flight else self._position
+            if self._ahead is not None and self._in_flight is None:
+                self._position = self._ahead.place.start
+            self._clock_ms = self._history.clock_ms
+            return
+        if Guard.UNDO_RESTORES_EXPIRED in self.without:
+            for decided in (self._ahead, self._in_flight):
+                if decided is not None:
+                    decided.undo = [(identity, DEAD) for identity, _ in decided.undo]
+        super()._undo()
+
+
+class UnguardedStager(Stager[Any]):
+    """A stager without some of its guards."""
+
+    without: Collection[Guard] = ()
+
+    def is_repeat(self, source_offset: int) -> bool:
+        return Guard.SOURCE_OFFSET_FILTER not in self.without and super().is_repeat(source_offset)
+
+    def carried_maximum(self, end: ChainEnd) -> int:
+        return -1 if Guard.LAST_CARRIED in self.without else super().carried_maximum(end)
+
+    def creates_if_absent(self) -> bool:
+        return Guard.IF_NONE_MATCH not in self.without
+
+
+def new_table(kind: str) -> Table:
+    """The table of seen ids: the project's own, or a dictionary that forgets at once, or one that never does."""
+    return IdTable(max_bytes=1 << 20) if kind == "real" else DictTable(eager=kind == "eager")
+
+
+def new_owner(
+    partition: int,
+    writer: str,
+    rules: SimulatedRules,
+    table: Table,
+    *,
+    window_ms: int,
+    group_offset: int,
+    without: Collection[Guard],
+) -> Owner:
+    """An owner of one partition."""
+    identity = OwnerIdentity(_CLUSTER_ID, f"id of {EVENTS_RAW.name}", partition, writer)
+    owner = UnguardedOwner(identity, Limits(window_ms, _RANGE_RECORDS), rules, table)
+    owner.without, owner.group_offset = without, group_offset
+    return owner
+
+
+def chain_identity(kind: ChainKind, partition: int) -> ChainIdentity:
+    """Whose offsets a chain counts."""
+    return ChainIdentity(kind, partition, TOPICS[kind], f"id of {TOPICS[kind]}", _CLUSTER_ID)
+
+
+def new_stager(
+    kind: ChainKind, partition: int, nonce: Callable[[], str], without: Collection[Guard]
+) -> Stager[Any]:
+    """A stager of one chain."""
+    stager = UnguardedStager(
+        chain_identity(kind, partition), _intake(kind), limits=CutLimits(), writer="simulated", nonce=nonce
+    )
+    stager.without = without
+    return stager
+
+
+def _intake(kind: ChainKind) -> Any:
+    match kind:
+        case "events":
+            return EventIntake()
+        case "raw":
+            return RawIntake()
+        case "verdicts":
+            return VerdictIntake(cluster_id=_CLUSTER_ID, raw_topic_id=f"id of {EVENTS_RAW.name}")
+
+
+def build(kind: ChainKind, cut: Cut[Any]) -> Contents:
+    """The objects of a cut."""
+    match kind:
+        case "events":
+            return build_events(cut)
+        case "raw":
+            return build_raw(cut)
+        case "verdicts":
+            return build_verdicts(cut)

@@ -1,0 +1,228 @@
+"""What must be true of the logs, at every moment: the invariants, checked as records appear.
+
+The oracle reads the logs from outside and knows nothing of the workers. It finds a violation once per code and keeps the
+first of each; a code names the invariant of `docs/reliability.md`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tests.chaos.log import SimulatedLog, SimulatedRecord
+from tests.chaos.traffic import clean_event
+
+from headrace_core.block import Block, Verdict, decode_block, is_valid_at
+from headrace_core.events import CleanEvent, decode_clean
+from headrace_core.meta import decode_source_offset
+from headrace_core.topics import (
+    DEDUP_INDEX,
+    EVENTS_CLEAN,
+    EVENTS_QUARANTINE,
+    EVENTS_RAW,
+    HEADER_SOURCE_OFFSET,
+)
+
+__all__ = ["Oracle", "PartitionOracle", "Violations", "content_differs"]
+
+
+@dataclass(slots=True)
+class Violations:
+    """The first message of each code."""
+
+    found: dict[str, str] = field(default_factory=dict)
+
+    def add(self, code: str, message: str) -> None:
+        """Note a violation unless the code has one."""
+        self.found.setdefault(code, message)
+
+
+def content_differs(row: CleanEvent, raw: SimulatedRecord) -> bool:
+    """Whether a row says anything else than its raw record does (positions and versions apart)."""
+    return row != clean_event(raw.value, row.rules_version, row.src_partition, row.src_offset)
+
+
+class PartitionOracle:
+    """The verdicts, outputs and rules of one partition, kept up with its logs."""
+
+    def __init__(
+        self,
+        log: SimulatedLog,
+        partition: int,
+        violations: Violations,
+        *,
+        window_ms: int,
+        every_block_counts: bool,
+    ) -> None:
+        self._log, self._partition, self._window_ms = log, partition, window_ms
+        self._every_block_counts = every_block_counts
+        self._bad = violations
+        self.raw: dict[int, SimulatedRecord] = {}
+        self.verdicts: dict[int, tuple[Verdict, int, int]] = {}
+        """By raw offset: verdict, reason, first offset."""
+        self.clean: set[int] = set()
+        self.quarantined: set[int] = set()
+        self.position = 0
+        """End of the last valid block."""
+        self.clock_ms = 0
+        self.voids = 0
+        self.blocks = 0
+        self._newest_ms = 0
+        self._clock_at: dict[int, int] = {}
+        """By raw offset: the running maximum of append times."""
+        self._accepted: dict[bytes, int] = {}
+        """By dedup id: the clock of its last acceptance."""
+        self.accepted_ids: dict[int, bytes] = {}
+        self._outputs: tuple[frozenset[int], frozenset[int]] = (frozenset(), frozenset())
+        self._seen = {topic.name: 0 for topic in (EVENTS_RAW, DEDUP_INDEX, EVENTS_CLEAN, EVENTS_QUARANTINE)}
+
+    def observe(self) -> None:
+        """Take in what was appended since the last call."""
+        for record in self._new(EVENTS_RAW.name):
+            self.raw[record.offset] = record
+            self._newest_ms = max(self._newest_ms, record.timestamp)
+            self._clock_at[record.offset] = self._newest_ms
+        for record in self._new(DEDUP_INDEX.name):
+            self._on_index(record)
+        for record in self._new(EVENTS_QUARANTINE.name):
+            self._on_quarantine(record)
+        for record in self._new(EVENTS_CLEAN.name):
+            self._on_clean(record)
+
+    def _new(self, topic: str) -> list[SimulatedRecord]:
+        records = self._log.all((topic, self._partition))
+        done = self._seen[topic]
+        if done == len(records):
+            return []
+        self._seen[topic] = len(records)
+        return records[done:]
+
+    def _on_index(self, record: SimulatedRecord) -> None:
+        block = decode_block(record.value)
+        if not is_valid_at(block.header, record.offset):
+            self.voids += 1
+            if not self._every_block_counts or block.header.start < self.position:
+                return
+        self.blocks += 1
+        if block.header.start != self.position:
+            self._bad.add(
+                "I6 blocks", f"block [{block.header.start},{block.header.end}) follows {self.position}"
+            )
+        clean, quarantined = self._outputs
+        if not clean <= self.clean or not quarantined <= self.quarantined:
+            missing = sorted((clean - self.clean) | (quarantined - self.quarantined))
+            self._bad.add(
+                "J1 outputs", f"a block was appended at {record.offset} before {missing} below it were out"
+            )
+        self._take_verdicts(block)
+        self.position = block.header.end
+
+    def _take_verdicts(self, block: Block) -> None:
+        header = block.header
+        offsets = [o for o in range(header.start, header.end) if o in self.raw]
+        clock_ms = max([self.clock_ms, *(self.raw[offset].timestamp for offset in offsets)])
+        if header.clock_ms != clock_ms:
+            self._bad.add(
+                "J2 clock", f"block at {header.index_offset} says {header.clock_ms}, the log {clock_ms}"
+            )
+        self.clock_ms = clock_ms
+        if list(block.offsets) != offsets:
+            self._bad.add(
+                "I5 complete", f"block [{header.start},{header.end}) covers {block.offsets}, not {offsets}"
+            )
+        clean: set[int] = set()
+        quarantined: set[int] = set()
+        for i, offset in enumerate(block.offsets):
+            verdict = Verdict(block.verdicts[i])
+            if offset in self.verdicts:
+                self._bad.add("I5 verdicts", f"offset {offset} has two verdicts")
+            self.verdicts[offset] = (verdict, block.reasons[i], block.first_offsets[i])
+            identity = block.dedup_ids[16 * i : 16 * i + 16]
+            if verdict is Verdict.ACCEPTED:
+                clean.add(offset)
+                self._accept(identity, offset)
+            elif verdict is Verdict.QUARANTINED:
+                quarantined.add(offset)
+            else:
+                self._duplicate(identity, offset, block.first_offsets[i])
+        self._outputs = frozenset(clean), frozenset(quarantined)
+
+    def _accept(self, identity: bytes, offset: int) -> None:
+        # The clock at the record itself: a later record of its range must not excuse a copy.
+        clock_ms = self._clock_at[offset]
+        before_ms = self._accepted.get(identity)
+        if before_ms is not None and clock_ms - before_ms < self._window_ms:
+            self._bad.add(
+                "I2 window", f"offset {offset} accepted {clock_ms - before_ms} ms after its first copy"
+            )
+        self._accepted[identity] = clock_ms
+        self.accepted_ids[offset] = identity
+
+    def _duplicate(self, identity: bytes, offset: int, first: int) -> None:
+        known = self.verdicts.get(first)
+        if known is None or known[0] is not Verdict.ACCEPTED or self.accepted_ids.get(first) != identity:
+            self._bad.add(
+                "I5 duplicate", f"offset {offset} is a duplicate of {first}, which was not accepted as it"
+            )
+
+    def _on_quarantine(self, record: SimulatedRecord) -> None:
+        source = self._source_offset(record)
+        self.quarantined.add(source)
+        raw = self.raw.get(source)
+        if raw is None or raw.value != record.value:
+            self._bad.add("I4 quarantine", f"record {record.offset} of quarantine is not raw record {source}")
+        if self.verdicts.get(source, (None,))[0] is not Verdict.QUARANTINED:
+            self._bad.add(
+                "I5 quarantine", f"offset {source} is in quarantine, its verdict {self.verdicts.get(source)}"
+            )
+
+    def _on_clean(self, record: SimulatedRecord) -> None:
+        source = self._source_offset(record)
+        self.clean.add(source)
+        raw = self.raw.get(source)
+        row = decode_clean(record.value)
+        if raw is None or row.src_offset != source or content_differs(row, raw):
+            self._bad.add(
+                "I4 clean", f"record {record.offset} of clean does not say what raw record {source} says"
+            )
+        if self.verdicts.get(source, (None,))[0] is not Verdict.ACCEPTED:
+            self._bad.add("I5 clean", f"offset {source} is in clean, its verdict {self.verdicts.get(source)}")
+
+    @staticmethod
+    def _source_offset(record: SimulatedRecord) -> int:
+        header = record.header(HEADER_SOURCE_OFFSET)
+        assert header is not None
+        return decode_source_offset(header)
+
+    def at_rest(self) -> None:
+        """After healing: every raw record has a verdict, and every output is out."""
+        self.observe()
+        undecided = self.raw.keys() - self.verdicts.keys()
+        if undecided:
+            self._bad.add("I5 undecided", f"offsets {sorted(undecided)[:5]} have no verdict")
+        for offset, (verdict, _, _) in self.verdicts.items():
+            if verdict is Verdict.QUARANTINED and offset not in self.quarantined:
+                self._bad.add("I1 quarantine", f"offset {offset} is quarantined and nowhere in quarantine")
+
+
+class Oracle:
+    """All partitions. `every_block_counts`: of several blocks the first that covers an offset is its verdict, wherever it
+    stands (what readers do where compare-and-append is taken away)."""
+
+    def __init__(
+        self,
+        log: SimulatedLog,
+        partitions: int,
+        violations: Violations,
+        *,
+        window_ms: int,
+        every_block_counts: bool,
+    ) -> None:
+        self.partitions = [
+            PartitionOracle(log, p, violations, window_ms=window_ms, every_block_counts=every_block_counts)
+            for p in range(partitions)
+        ]
+
+    def observe(self) -> None:
+        """Take in what was appended since the last call."""
+        for partition in self.partitions:
+            partition.observe()

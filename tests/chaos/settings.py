@@ -1,0 +1,35 @@
+"""What one run is told: its seed, what it takes away, and how hostile the world is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tests.chaos.guards import Guard
+
+__all__ = ["Settings"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One run. `profile` names a bias of the adversary (`tests.chaos.profiles`); shares are of all steps."""
+
+    profile: str
+    seed: int = 0
+    without: frozenset[Guard] = frozenset()
+    until: tuple[str, ...] = ()
+    """Codes of the violations that end the run; none: any does."""
+    steps: tuple[int, ...] = (150, 400, 700)
+    """Numbers of steps before healing; the seed draws one."""
+    window_ms: int = 86_400_000
+    owners_per_partition: int = 3
+    ids: int = 8
+    """Event ids, shared by two sources."""
+    produce: float = 0.06
+    time: float = 0.06
+    load: float = 0.14
+    rare: float = 0.05
+    """Deploys, clock steps, collection, damage, repair, suppression, holes."""
+    suppressions: int = 2
+    """Subjects that may be suppressed in a run."""
+    rules: bool = True
+    """Whether events differ in the versions of the rules that take them for good."""

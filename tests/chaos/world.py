@@ -1,0 +1,380 @@
+"""The world of one seed: every process of the path, their ports, time, and the adversary that draws what happens next.
+
+Everything random comes from one `random.Random(seed)`, nothing reads a clock and nothing runs concurrently, so a seed
+replays step by step.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+from tests.chaos import machines
+from tests.chaos.chains import Chains
+from tests.chaos.guards import Guard
+from tests.chaos.loaders import LoaderActor
+from tests.chaos.log import Network, SimulatedLog
+from tests.chaos.oracle import Oracle, Violations
+from tests.chaos.owners import OwnerActor
+from tests.chaos.rules import SimulatedRules
+from tests.chaos.settings import Settings
+from tests.chaos.stagers import StagerActor
+from tests.chaos.store import SimulatedStore
+from tests.chaos.traffic import DAY_MS, Traffic, encode_event, identity_of
+from tests.chaos.warehouse import SimulatedWarehouse
+from tests.chaos.warehouse_oracle import WarehouseOracle
+
+from headrace_core.errors import ExitCode, HeadraceError
+from headrace_core.events import decode_clean
+from headrace_core.keys import file_id, partition_of
+from headrace_core.paths import ChainPosition, parse_object_key
+from headrace_core.topics import EVENTS_CLEAN, EVENTS_RAW
+from headrace_dedup.owner import Owner
+from headrace_loader.chain import is_orphan
+from headrace_loader.stage_messages import Contents, Cut
+from headrace_loader.stager import Stager
+
+__all__ = ["World"]
+
+_HOUR_MS = 3_600_000
+_START_MS = 1_790_000_000_000
+_PARTITIONS = 2
+_OLD_RULES, _NEW_RULES = 1, 2
+
+
+class World:
+    """All state of one run. `run` plays it to the end and leaves what it found in `violations`."""
+
+    partition_count = _PARTITIONS
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.without = settings.without
+        self.rng = rng = Random(settings.seed)
+        self.now_ms = _START_MS
+        self.steps = 0
+        self.calm = False
+        self.events: Counter[str] = Counter()
+        """How often the adversary did what."""
+        self.trace: list[str] | None = None
+        """What happened, step by step, where somebody wants to know."""
+        self._skew_ms = 0
+        self._rules = _OLD_RULES
+        self._needed_rules: dict[int, int] = {}
+        self.group_offsets = [0] * _PARTITIONS
+        """The hint that owners commit."""
+        self._nonces = self._writers = 0
+        self._tables = rng.choice(("eager", "eager", "eager", "lasting", "lasting", "lasting", "real"))
+        self._fingerprint_versions = {_OLD_RULES: 1, _NEW_RULES: rng.choice((1, 1, 1, 2))}
+        self._built_ms: dict[str, int] = {}
+        self.violations = Violations()
+        self.log = SimulatedLog()
+        self.network = Network(rng, self.log, lambda _: self.append_ms)
+        self.network.in_order = Guard.IN_ORDER not in self.without
+        self.store = SimulatedStore(rng)
+        self.warehouse = SimulatedWarehouse(rng, self.without)
+        self.oracle = Oracle(
+            self.log,
+            _PARTITIONS,
+            self.violations,
+            window_ms=settings.window_ms,
+            every_block_counts=Guard.COMPARE_AND_APPEND in self.without,
+        )
+        self.chains = Chains(self.store, self.oracle, self.violations)
+        self._warehouse_oracle = WarehouseOracle(self.warehouse, self.oracle, self.chains, self.violations)
+        self._traffic = Traffic(rng, ids=settings.ids, rules=settings.rules)
+        self.owners = [
+            OwnerActor(self, partition, f"owner {partition}.{number}")
+            for partition in range(_PARTITIONS)
+            for number in range(settings.owners_per_partition)
+        ]
+        self.stagers = [StagerActor(self, "events", p) for p in range(_PARTITIONS) for _ in range(2)]
+        self.loaders = [LoaderActor(self, "0"), LoaderActor(self, rng.choice("01"))]
+
+        self._happenings: tuple[tuple[float, Callable[[], object]], ...] = (
+            (settings.produce, self._produce),
+            (settings.time, self._pass_time),
+            (settings.load, self._step_loader),
+            (0.27, self._step_owner),
+            (0.24, self.network.deliver),
+            (0.14, self._step_stager),
+            (0.02, self.warehouse.notice_one),
+            (0.02, self.store.land_one),
+            (settings.rare, self._rare),
+        )
+        self._shares = sum(share for share, _ in self._happenings)
+
+    @property
+    def append_ms(self) -> int:
+        """The leader's clock."""
+        return self.now_ms + self._skew_ms
+
+    def note(self, what: str) -> None:
+        """Count what the adversary did; keep it where the run is traced."""
+        self.events[what] += 1
+        self.say(what)
+
+    def say(self, what: object) -> None:
+        """Add to the trace, if there is one."""
+        if self.trace is not None:
+            self.trace.append(f"{self.steps:5d} {self.now_ms - _START_MS:>12d} {what}")
+
+    # What processes ask of the world.
+
+    def rules_of(self, partition: int) -> int:
+        """The version of the rules that a process started now has."""
+        return self._needed_rules.pop(partition, self._rules)
+
+    def owner_stopped(self, owner: OwnerActor, error: HeadraceError) -> None:
+        """A machine asked for its process to end. Exit 70 names rules that cannot build a row: the other version must."""
+        self.note(f"owner stopped {error.exit_code}")
+        if error.exit_code is ExitCode.BUG and error.code == "accepted_record_cannot_be_built":
+            self._needed_rules[owner.partition] = _OLD_RULES + _NEW_RULES - owner.rules
+        else:
+            self.violations.add("X stop", f"{owner.name} stopped: {error}")
+
+    def has_manifest(self, partition: int) -> bool:
+        """Whether the events chain of a partition has begun."""
+        return bool(self.chains.events(partition))
+
+    def new_owner(self, actor: OwnerActor) -> Owner:
+        """An owner as its process starts it."""
+        self._writers += 1
+        rules = SimulatedRules(actor.rules, self._fingerprint_versions[actor.rules])
+        table = machines.new_table(self._tables)
+        return machines.new_owner(
+            actor.partition,
+            f"w{self._writers}",
+            rules,
+            table,
+            window_ms=self.settings.window_ms,
+            group_offset=self.group_offsets[actor.partition],
+            without=self.without,
+        )
+
+    def new_stager(self, actor: StagerActor) -> Stager[Any]:
+        """A stager as its process starts it."""
+        return machines.new_stager(actor.kind, actor.partition, self._nonce, self.without)
+
+    def _nonce(self) -> str:
+        self._nonces += 1
+        return f"{self._nonces:08x}"
+
+    def build(self, cut: Cut[Any]) -> Contents:
+        """The objects of a cut."""
+        self._built_ms[cut.key] = self.now_ms
+        if cut.identity.kind == "events":
+            self.chains.sources[cut.key] = [decode_clean(value).src_offset for value, _ in cut.rows]
+        return machines.build(cut.identity.kind, cut)
+
+    # The adversary.
+
+    def run(self) -> World:
+        """All steps, then healing and the checks at rest."""
+        try:
+            self._play()
+        except (HeadraceError, AssertionError, LookupError) as error:
+            self.violations.add("X error", f"step {self.steps}: {error!r}")
+        for loader in self.loaders:
+            loader.crash()
+        return self
+
+    def _play(self) -> None:
+        for _ in range(self.rng.choice(self.settings.steps)):
+            self.step()
+            if self.is_over:
+                return
+        self.heal()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether a violation ended the run: any, or one of those that the run looks for."""
+        found = self.violations.found
+        return any(code in found for code in self.settings.until) if self.settings.until else bool(found)
+
+    def step(self) -> None:
+        """One thing happens, then the invariants are checked."""
+        self.steps += 1
+        self._draw()
+        self.check()
+
+    def check(self) -> None:
+        """The invariants that hold at every moment."""
+        self.oracle.observe()
+        self.chains.observe()
+        self._warehouse_oracle.observe()
+
+    def _draw(self) -> None:
+        chance = self.rng.random() * self._shares
+        for share, happen in self._happenings:
+            chance -= share
+            if chance < 0:
+                happen()
+                return
+
+    def _rare(self) -> None:
+        self.rng.choice(
+            (
+                self._deploy,
+                self._step_clock,
+                self._collect,
+                self._damage,
+                self._repair,
+                self._suppress,
+                self._hole,
+            )
+        )()
+
+    def _produce(self) -> None:
+        """An event, or the same twice, in its partition of events.raw."""
+        event = self._traffic.draw(self.now_ms)
+        identity = identity_of(event.source, event.id)
+        place = (EVENTS_RAW.name, partition_of(identity, _PARTITIONS))
+        value = encode_event(event)
+        for _ in range(self.rng.choice((1, 1, 1, 2))):
+            self.log.append(place, [(identity, value, ())], self.append_ms)
+
+    def _pass_time(self) -> None:
+        if self.rng.random() < 0.05:
+            self.note("pause of more than a day")
+            self.now_ms += 26 * _HOUR_MS
+        else:
+            self.now_ms += self.rng.choice((0, 1, 1, 3)) * _HOUR_MS
+
+    def _step_clock(self) -> None:
+        self.note("leader clock stepped")
+        self._skew_ms = self.rng.choice((0, 0, -6, 5)) * _HOUR_MS
+
+    def _deploy(self) -> None:
+        self.note("deploy or rollback")
+        self._rules = self.rng.choice((_OLD_RULES, _NEW_RULES, _NEW_RULES))
+
+    def _hole(self) -> None:
+        """Control records use up offsets; in dedup.index there are none."""
+        self.log.add_hole(
+            (self.rng.choice((EVENTS_RAW.name, EVENTS_CLEAN.name)), self.rng.randrange(_PARTITIONS))
+        )
+
+    def _step_owner(self) -> None:
+        self._awake(self.owners)
+
+    def _step_stager(self) -> None:
+        self._awake(self.stagers)
+
+    def _step_loader(self) -> None:
+        self._awake(self.loaders)
+
+    def _awake(self, actors: list[Any]) -> None:
+        actor = self.rng.choice(actors)
+        if actor.asleep_until <= self.steps:
+            actor.step()
+
+    def _collect(self) -> None:
+        """Orphan collection: files that no manifest names and none ever will (or, unguarded, that are old)."""
+        for key in list(self.store.objects):
+            position = parse_object_key(key)
+            if position is not None and self._is_orphan(key, position):
+                self.note("orphan collected")
+                self.store.delete(key)
+
+    def _is_orphan(self, key: str, position: ChainPosition) -> bool:
+        manifests = {each.start: each for each in self.chains.of(position.kind, position.partition)}
+        if Guard.EXACT_COLLECTION not in self.without:
+            return is_orphan(key, manifests)
+        named = any(file.key == key for manifest in manifests.values() for file in manifest.files)
+        return not named and self.now_ms - self._built_ms[key] > DAY_MS
+
+    def _damage(self) -> None:
+        """A staged file comes back torn, or the warehouse refuses a value in it."""
+        loaded = self.warehouse.ledger
+        keys = [key for key in self.store.objects if key.startswith("staged/") and file_id(key) not in loaded]
+        if not keys:
+            return
+        key = self.rng.choice(keys)
+        if self.rng.random() < 0.5:
+            self.store.torn.add(key)
+        else:
+            self.warehouse.poisoned.add(file_id(key))
+
+    def _repair(self) -> None:
+        """One file that was set aside is put right and released, whatever was loaded meanwhile."""
+        errors = self.warehouse.errors
+        if errors:
+            self._release(self.rng.choice(sorted(errors)))
+
+    def _release(self, identifier: int) -> None:
+        self.note("file released")
+        self.store.torn.discard(self.warehouse.errors[identifier].key)
+        self.warehouse.poisoned.discard(identifier)
+        self.warehouse.released.add(identifier)
+
+    def _suppress(self) -> None:
+        if len(self.warehouse.suppressed) < self.settings.suppressions:
+            self.note("subject suppressed")
+            self.warehouse.suppressed.add(("user", f"e{self.rng.randrange(self.settings.ids)}"))
+
+    # Healing.
+
+    def heal(self) -> None:
+        """Nothing in flight lands any more, everything in flight lands at once, or some: then fresh processes finish."""
+        self._end_all()
+        self.calm = self.warehouse.calm = True
+        for partition in range(_PARTITIONS):
+            self._finish_owner(partition)
+        for partition in range(_PARTITIONS):
+            stager = StagerActor(self, "events", partition)
+            self._until(lambda stager=stager: stager.settled, stager.advance, "stage")  # type: ignore[misc]
+        self._finish_loading()
+        if self.is_over:
+            return
+        self.check()
+        for oracle in self.oracle.partitions:
+            oracle.at_rest()
+        self.chains.at_rest()
+        self._warehouse_oracle.at_rest()
+
+    def _end_all(self) -> None:
+        processes: list[OwnerActor | StagerActor | LoaderActor] = [*self.owners, *self.stagers, *self.loaders]
+        for process in processes:
+            process.crash()
+        while self.rng.random() < 0.7 and not self.network.idle:
+            self.network.deliver(hurry=True)
+            self.check()
+        self.network.lose_all()
+        while self.rng.random() < 0.7 and self.store.pending:
+            self.store.land_one()
+            self.check()
+        self.store.lose_all()
+        while self.warehouse.outlived:
+            self.warehouse.notice_one()
+            self.check()
+
+    def _finish_owner(self, partition: int) -> None:
+        owner = OwnerActor(self, partition, f"last owner of {partition}")
+        self._rules = _NEW_RULES
+
+        def advance() -> None:
+            if owner.machine is None:
+                owner.start(self.rules_of(partition))
+            owner.advance()
+            self.network.deliver(hurry=True)
+
+        self._until(lambda: owner.settled, advance, "dedup")
+        owner.crash()
+
+    def _finish_loading(self) -> None:
+        self.store.torn.clear()
+        self.warehouse.poisoned.clear()
+        self.warehouse.released |= self.warehouse.errors.keys()
+        loader = LoaderActor(self, "0")
+        self._until(lambda: loader.idle and not loader.unsettled(), loader.advance, "load")
+
+    def _until(self, done: Callable[[], bool], advance: Callable[[], None], what: str) -> None:
+        for _ in range(5_000):
+            if done() or self.is_over:
+                return
+            advance()
+            self.check()
+        self.violations.add("P1 progress", f"{what} does not come to an end")
