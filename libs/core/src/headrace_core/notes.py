@@ -10,7 +10,15 @@ import msgspec
 from headrace_core.manifest import Manifest
 from headrace_core.paths import ChainKind
 
-__all__ = ["StagedNote", "decode_staged_note", "encode_staged_note", "staged_note"]
+__all__ = [
+    "LoadedNote",
+    "StagedNote",
+    "decode_loaded_note",
+    "decode_staged_note",
+    "encode_loaded_note",
+    "encode_staged_note",
+    "staged_note",
+]
 
 
 class StagedNote(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -45,3 +53,22 @@ def staged_note(manifest: Manifest, repeats: int) -> StagedNote:
         max_received_ts=manifest.max_received_ts,
         created_ms=manifest.created_ms,
     )
+
+
+class LoadedNote(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A file was loaded, and what became of its rows. Times in UTC microseconds."""
+
+    file_key: str
+    partition: int
+    start: int
+    end: int
+    rows: int
+    inserted: int
+    present: int = 0
+    suppressed: int = 0
+    max_received_ts: int | None = None
+    loaded_ts: int
+
+
+encode_loaded_note = msgspec.json.Encoder().encode
+decode_loaded_note = msgspec.json.Decoder(LoadedNote).decode

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from headrace_runtime.settings import HttpSettings, KafkaSettings, StoreSettings
+from headrace_runtime.settings import HttpSettings, KafkaSettings, StoreSettings, WarehouseSettings
 
-__all__ = ["ArchiveSettings", "StageSettings"]
+__all__ = ["ArchiveSettings", "LoadSettings", "StageSettings"]
 
 
 class StageSettings(HttpSettings, KafkaSettings, StoreSettings):
@@ -36,3 +36,24 @@ class ArchiveSettings(StageSettings):
 
     http_port: int = Field(8084, ge=0, le=65535)
     stage_group: str = Field("headrace-archive", description="Consumer group that shares the partitions.")
+
+
+class LoadSettings(HttpSettings, KafkaSettings, StoreSettings, WarehouseSettings):
+    """The role `load`."""
+
+    http_port: int = Field(8082, ge=0, le=65535)
+    load_interval_s: float = Field(60.0, gt=0, description="Pause between loads while nothing waits.")
+    load_rows: int = Field(500_000, ge=1, description="Rows per transaction; a larger manifest goes alone.")
+    load_bytes: int = Field(
+        256 << 20, ge=1 << 10, description="Bytes of files per transaction, which are held in memory."
+    )
+    load_slot: int = Field(
+        0, ge=0, le=999, description="Number of this worker's stage table; two workers need two numbers."
+    )
+    load_rollups: bool = Field(
+        True, description="Whether rollups are kept; off only to measure the load alone."
+    )
+    load_statement_timeout_s: float = Field(300.0, gt=0, description="Longest run of one statement.")
+    store_deadline_s: float = Field(
+        60.0, gt=0, description="Longest wait for one answer of the object store."
+    )
