@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 from pydantic import SecretStr
 
+from headrace_local.s3_probe import S3Access
 from headrace_local.stack import LocalStack
 from headrace_runtime.errors_store import ObjectNotFound, StoreDenied, StoreUnavailable, StoreUnknown
 from headrace_runtime.memory_store import MemoryObjectStore, WriteFault
@@ -35,11 +36,26 @@ def settings_of(stack: LocalStack, **changes: object) -> StoreSettings:
     return StoreSettings.model_validate(known | changes)
 
 
-@pytest.fixture(params=["memory", "weed"])
+def settings_of_second(access: S3Access) -> StoreSettings:
+    """Settings for the S3 server that is not the stack's."""
+    return StoreSettings.model_validate(
+        {
+            "s3_bucket": access.bucket,
+            "s3_endpoint": access.endpoint,
+            "s3_region": access.region,
+            "s3_access_key_id": SecretStr(access.access_key),
+            "s3_secret_access_key": SecretStr(access.secret_key),
+        }
+    )
+
+
+@pytest.fixture(params=["memory", "weed", "versitygw"])
 def store(request: pytest.FixtureRequest) -> ObjectStore:
     """Each adapter on each server."""
     if request.param == "memory":
         return MemoryObjectStore()
+    if request.param == "versitygw":
+        return S3ObjectStore.from_settings(settings_of_second(request.getfixturevalue("second_s3")))
     return S3ObjectStore.from_settings(settings_of(request.getfixturevalue("stack")))
 
 

@@ -6,6 +6,8 @@ its servers. Neither belongs to an event loop.
 """
 
 import asyncio
+import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Coroutine, Iterator
@@ -15,9 +17,12 @@ from typing import Any, TypeVar
 
 import pytest
 
+from headrace_local.ports import choose_ports
+from headrace_local.s3_probe import S3Access
 from headrace_local.stack import LocalStack
+from headrace_local.versitygw import VERSITYGW_PORTS, VersityServer, build_versitygw
 
-__all__ = ["fresh_stack", "mark_stack_tests", "stack", "stack_folder"]
+__all__ = ["fresh_stack", "mark_stack_tests", "second_s3", "stack", "stack_folder"]
 
 T = TypeVar("T")
 _FIXTURES = {"stack", "fresh_stack", "stack_folder"}
@@ -61,6 +66,24 @@ async def fresh_stack(stack_folder: Path) -> AsyncIterator[LocalStack]:
     """A stack of this test's own, with one broker: its servers may be killed and restarted."""
     async with LocalStack(stack_folder) as own:
         yield own
+
+
+@pytest.fixture(scope="session")
+def second_s3() -> Iterator[S3Access]:
+    """A bucket of another S3 server than the stack's; the test is skipped, with the reason, where there is none."""
+    build = build_versitygw(os.environ, Path.home())
+    if build.executable is None:
+        pytest.skip(build.reason)
+    root = _new_folder()
+    ports = choose_ports(VERSITYGW_PORTS)
+    keys = {"access_key": "second", "secret_key": secrets.token_urlsafe(24)}
+    server = VersityServer(build.executable, root / "versitygw", ports, bucket="lake", **keys)
+    _run(server.start())
+    try:
+        yield server.access
+    finally:
+        _run(server.stop())
+        shutil.rmtree(root)
 
 
 def _new_folder() -> Path:
