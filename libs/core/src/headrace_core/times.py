@@ -11,6 +11,8 @@ import re
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_FLOOR, Context, Decimal
 from functools import lru_cache
+from importlib import resources
+from io import BytesIO
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -234,12 +236,19 @@ def _localised(local_us: int, zone: str) -> Instant:
     return Instant(local_us - first_us, None, "zone_assumed" if first_us == second_us else "ambiguous_local")
 
 
+_ZONE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z][A-Za-z0-9_+-]*)*", re.ASCII)
+
+
 @lru_cache(maxsize=64)
 def _zone(name: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        raise UnreadableTime(f"{name!r} is no time zone of the IANA database") from None
+    """A zone by the locked tzdata package, never by the machine's own database, which differs from image to image."""
+    if _ZONE_NAME.fullmatch(name):
+        folder = resources.files("tzdata").joinpath("zoneinfo")
+        try:
+            return ZoneInfo.from_file(BytesIO(folder.joinpath(*name.split("/")).read_bytes()), key=name)
+        except (OSError, ValueError):  # there is no such zone, or the name is a folder's or a list's
+            pass
+    raise UnreadableTime(f"{name!r} is no time zone of the IANA database")
 
 
 def is_zone(name: str) -> bool:
