@@ -42,7 +42,7 @@ async def _worker(
     life: Lifecycle, settings: StageSettings, lines: Sequence[StageLine]
 ) -> AsyncIterator[StageWorker | None]:
     """The worker with its clients started; None where the process was asked to stop before they were."""
-    connection = KafkaConnection(settings.kafka_bootstrap)
+    connection = KafkaConnection.from_settings(settings, client_id="headrace-loader")
     reader, writer = KafkaLogReader(connection), KafkaLogWriter(connection)
     group = KafkaGroup(
         connection,
