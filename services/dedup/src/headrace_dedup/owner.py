@@ -1,4 +1,4 @@
-"""The owner of one partition as a state machine: events in, actions out (rules D1 to D7; ADR 0004).
+"""The owner of one partition as a state machine: events in, actions out (rules D1 to D7; ADR 0007).
 
 Pure and synchronous: no I/O, no clock, no randomness. `headrace_dedup.messages` is its interface. The decisions that the
 rules rest on are methods of their own, named in ``GUARDS``, so that a test can take one away and see what breaks.
