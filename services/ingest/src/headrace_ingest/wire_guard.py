@@ -20,7 +20,7 @@ from headrace_ingest.tally import Tally
 
 __all__ = ["GuardedProtocol", "guarded_protocol", "response_bytes", "sweep"]
 
-_HEADER_DEADLINE_S = 10.0
+_LINGER_S = 1.0
 _BODY_GRACE_S = 2.0
 """The request path answers 408 by its own deadline; the guard ends what goes on after that."""
 
@@ -66,7 +66,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client connected; it has a while to send a request."""
         super().connection_made(transport)  # type: ignore[arg-type]  # uvicorn narrows it the same way
-        self.receive_by = self.loop.time() + _HEADER_DEADLINE_S
+        self.receive_by = self.loop.time() + self.body_deadline_s
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
@@ -81,7 +81,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request starts."""
         self._in_headers, self._header_bytes = True, 0
-        self.receive_by = self.loop.time() + _HEADER_DEADLINE_S
+        self.receive_by = self.loop.time() + self.body_deadline_s
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
@@ -112,24 +112,36 @@ class GuardedProtocol(HttpToolsProtocol):
         self._refuse(RefusalCode.MALFORMED_REQUEST)
 
     def end_if_late(self, now: float) -> None:
-        """Close the connection where its request did not come in time."""
+        """Close the connection where its request did not come in time, or its sender does not go after a refusal."""
         if self.receive_by is None or now < self.receive_by or self.transport.is_closing():
             return
-        if self._in_headers and self._header_bytes:
+        if self._in_headers and self._header_bytes and not self._refused:
             self._refuse(RefusalCode.SLOW_BODY)
         else:
             self.transport.close()
 
     def _refuse(self, code: RefusalCode) -> None:
-        """Answer without a request path: nobody knows yet, or any more, what this was to be."""
+        """Answer without a request path: nobody knows yet, or any more, what this was to be.
+
+        The connection is closed by its other end, or after a moment: closed at once while bytes still come, it would be
+        reset, and the sender would never read why.
+        """
         self._refused = True
-        self.receive_by = None
         self.tally.refused(code.code)
+        if not self._may_answer():
+            self.transport.close()
+            return
+        answer = refusal_answer(Refusal(code), "native", "")
+        self.transport.write(response_bytes(answer._replace(close=True)))
+        self.transport.write_eof()
+        self.receive_by = self.loop.time() + _LINGER_S
+
+    def _may_answer(self) -> bool:
+        """Whether an answer now would be taken for that of the request at fault, and not of one before it."""
         cycle: RequestResponseCycle | None = self.cycle
-        if cycle is None or cycle.response_complete:
-            answer = refusal_answer(Refusal(code), "native", "")
-            self.transport.write(response_bytes(answer._replace(close=True)))
-        self.transport.close()
+        if self.pipeline:
+            return False
+        return cycle is None or cycle.response_complete or (cycle.more_body and not cycle.response_started)
 
 
 def guarded_protocol(tally: Tally, body_deadline_s: float) -> type[GuardedProtocol]:
