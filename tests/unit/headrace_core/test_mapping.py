@@ -44,6 +44,7 @@ def _shipped(name: str) -> MappingSpec:
     [
         ({"name": "Orders"}, "name"),
         ({"name": "a@1"}, "name"),
+        ({"name": "a\n"}, "name"),
         ({"version": 0}, "version"),
         ({"version": "1"}, "version"),
         ({"source": ""}, "source"),

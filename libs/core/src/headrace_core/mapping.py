@@ -64,8 +64,8 @@ PROPERTY_PREFIX = "properties."
 
 UNIT_LAYOUTS = ("iso", "epoch_s", "epoch_ms", "epoch_us")
 
-_TARGET_PATTERN = f"^({'|'.join(EVENT_TARGETS + COLUMN_TARGETS)}|properties\\..+)$"
-_SLUG_PATTERN = "^[a-z0-9][a-z0-9_-]{0,63}$"
+_TARGET_PATTERN = f"^({'|'.join(EVENT_TARGETS + COLUMN_TARGETS)}|properties\\..+)$(?!\\n)"
+_SLUG_PATTERN = "^[a-z0-9][a-z0-9_-]{0,62}$(?!\\n)"
 
 Transform: TypeAlias = Literal["strip", "lower", "upper", "integer_text", "integer", "decimal"]
 Slug: TypeAlias = Annotated[str, msgspec.Meta(pattern=_SLUG_PATTERN)]
@@ -74,22 +74,29 @@ FieldName: TypeAlias = Annotated[str, msgspec.Meta(min_length=1)]
 Scalar: TypeAlias = str | int | float | bool
 
 
-class FieldRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Where a target's value comes from. ``transform`` steps run in order; ``default`` stands in for a missing, null or empty
-    value. ``from`` may name a member of nested objects with dots."""
+def _about(description: str) -> msgspec.Meta:
+    """What an editor shows beside a member."""
+    return msgspec.Meta(description=description)
 
-    source: FieldName = msgspec.field(name="from")
-    transform: tuple[Transform, ...] = ()
-    default: str | int | float | bool | None = None
+
+class FieldRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where a target's value comes from."""
+
+    source: Annotated[FieldName, _about("A field, or with dots a member of nested objects.")] = msgspec.field(
+        name="from"
+    )
+    transform: Annotated[tuple[Transform, ...], _about("Steps from the text to the value, in order.")] = ()
+    default: Annotated[Scalar | None, _about("Stands in for a missing, null or empty value.")] = None
 
 
 class TimeRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Where the event's time comes from: one ``field``, or a ``template`` over several; ``format`` is iso, epoch_s, epoch_ms,
-    epoch_us or a strptime pattern."""
+    """Where the event's time comes from: one field, or a template over several."""
 
-    field: FieldName | None = None
-    template: FieldName | None = None
-    format: FieldName = "iso"
+    field: Annotated[FieldName | None, _about("The field; it does not stay in the properties.")] = None
+    template: Annotated[FieldName | None, _about("A date and a time in two fields: {date} {time}.")] = None
+    format: Annotated[
+        FieldName, _about("iso, epoch_s, epoch_ms, epoch_us, or a pattern like %d.%m.%Y %H:%M.")
+    ] = "iso"
 
 
 class MappingSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -97,17 +104,16 @@ class MappingSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
     name: Slug
     version: Annotated[int, msgspec.Meta(ge=1)]
-    source: Slug
-    """Slug of the source (write key) whose rows it maps."""
+    source: Annotated[Slug, _about("Slug of the source (write key) whose rows it maps.")]
     description: str = ""
-    zone: str | None = None
-    """IANA zone of times without one; the source's where it is left out."""
-    id: FieldName | None = None
-    """Template of the event id, such as ``{_file}#{_row}``; without one it is derived from the content, or made by the server
-    where there is no time either."""
+    zone: Annotated[str | None, _about("IANA zone of times without one; left out: the source's.")] = None
+    id: Annotated[
+        FieldName | None,
+        _about("Template of the event id: {_file}#{_row}. Left out: derived from content and time."),
+    ] = None
     time: TimeRule | None = None
-    fields: dict[Target, FieldName | FieldRule] = {}
-    constants: dict[Target, Scalar] = {}
+    fields: Annotated[dict[Target, FieldName | FieldRule], _about("Target: field, or a rule.")] = {}
+    constants: Annotated[dict[Target, Scalar], _about("Target: a value that every row has.")] = {}
 
 
 def mapping_key(spec: MappingSpec) -> str:
@@ -192,6 +198,10 @@ def fill_template(template: str, value_of: Mapping[str, str]) -> str:
 
 
 def json_schema() -> dict[str, Any]:
-    """JSON Schema of mapping files, for editors."""
+    """JSON Schema of mapping files, for editors; it lists the targets, so that they can be completed."""
     schema = msgspec.json.schema(MappingSpec)
+    members = schema["$defs"]["MappingSpec"]["properties"]
+    targets = {"anyOf": [{"enum": [*EVENT_TARGETS, *COLUMN_TARGETS]}, {"pattern": r"^properties\..+"}]}
+    for name in ("fields", "constants"):
+        members[name]["propertyNames"] = targets
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Headrace mapping", **schema}
