@@ -1,5 +1,8 @@
 """Fixtures and rules of the whole test tree."""
 
+import os
+
+import hypothesis
 import pytest
 
 from tests.support.stack import fresh_stack, mark_stack_tests, second_s3, stack, stack_folder
@@ -14,6 +17,15 @@ __all__ = [
     "stack_folder",
     "warehouse_dsn",
 ]
+
+# A busy machine must not fail a property, so nothing is timed. The same examples run each time; a search for new ones is
+# HYPOTHESIS_PROFILE=search, and what it finds becomes an @example.
+_UNTIMED = hypothesis.settings(
+    deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], print_blob=True
+)
+hypothesis.settings.register_profile("repeatable", _UNTIMED, derandomize=True, database=None)
+hypothesis.settings.register_profile("search", _UNTIMED, max_examples=2_000)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
