@@ -64,7 +64,6 @@ def test_what_a_batch_says_about_all_its_events(body: bytes, found: SegmentBatch
     ("body", "reason"),
     [
         (b"", Reason.UNDECODABLE_BODY),
-        (b'{"batch":[{"a":}]}', Reason.UNDECODABLE_BODY),
         (b'{"batch":[],"sentAt":NaN}', Reason.UNDECODABLE_BODY),
         (b'{"other":1,"batch":[}', Reason.UNDECODABLE_BODY),
         (b'{"batch":' + b"[" * 100_000, Reason.UNDECODABLE_BODY),

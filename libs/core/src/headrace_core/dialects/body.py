@@ -6,9 +6,10 @@ from typing import TypeVar
 
 import msgspec
 
+from headrace_core.dialects.salvage import array_elements
 from headrace_core.reasons import Reason
 
-__all__ = ["BodyRejected", "decode_body", "trim"]
+__all__ = ["BodyRejected", "decode_body", "split_array", "trim"]
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _SPACE = b" \t\r\n"
@@ -45,6 +46,20 @@ def decode_body(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
         raise BodyRejected(Reason.WRONG_TYPE, str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BodyRejected(Reason.UNDECODABLE_BODY, str(error)) from None
+
+
+_elements = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+def split_array(text: bytes) -> list[bytes]:
+    """The elements of a JSON array as their own bytes; a bad element is one of them. BodyRejected where it is no array."""
+    try:
+        return [bytes(element) for element in decode_body(_elements, text)]
+    except BodyRejected as refused:
+        elements = array_elements(text) if refused.is_undecodable else None
+        if elements is None:
+            raise
+        return elements
 
 
 _any_json = msgspec.json.Decoder(msgspec.Raw)

@@ -10,7 +10,7 @@ from typing import get_args
 
 import msgspec
 
-from headrace_core.dialects.body import BodyRejected, decode_body, trim
+from headrace_core.dialects.body import BodyRejected, decode_body, split_array, trim
 from headrace_core.dialects.fields import (
     ABSENT,
     Envelope,
@@ -112,7 +112,6 @@ def _type_of(given: str | None, name: str | None) -> str:
     return event_type
 
 
-_events = msgspec.json.Decoder(list[msgspec.Raw])
 _event = msgspec.json.Decoder(msgspec.Raw)
 
 
@@ -125,7 +124,7 @@ def split_body(body: bytes, content_type: str = "application/json") -> list[byte
     if content_type.partition(";")[0].strip().lower() in _NDJSON_TYPES:
         return _lines(text)
     if text[:1] == b"[":
-        return [bytes(event) for event in decode_body(_events, text)]
+        return split_array(text)
     if b"\n" not in text:
         decode_body(_event, text)
         return [text]

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from headrace_core.dialects.body import BodyRejected, decode_body, trim
+from headrace_core.dialects.body import BodyRejected, decode_body, split_array, trim
 from headrace_core.dialects.fields import (
     ABSENT,
     Envelope,
@@ -28,6 +28,7 @@ from headrace_core.dialects.fields import (
     object_of,
     shown_id,
 )
+from headrace_core.dialects.salvage import object_members
 from headrace_core.keys import content_of
 from headrace_core.meta import RequestMeta
 from headrace_core.parsed import EMPTY_OBJECT, ParsedEvent, Rejected
@@ -222,7 +223,6 @@ class _BatchFields(msgspec.Struct, rename="camel", forbid_unknown_fields=True, g
 
 _decode_batch = msgspec.json.Decoder(_BatchFields).decode
 _batch_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_events = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 def split_batch(body: bytes) -> SegmentBatch:
@@ -249,18 +249,32 @@ def _context_or_none(context: bytes) -> bytes | None:
 
 def _split_patiently(text: bytes) -> SegmentBatch:
     """A batch with fields of its own, or one that must be told what is wrong with it."""
-    fields = decode_body(_batch_members, text)
+    fields = _members(text)
     if "batch" not in fields:
         raise BodyRejected(Reason.MISSING_FIELD, "batch: a list of events")
-    events = decode_body(_events, bytes(fields["batch"]))
     return SegmentBatch(
-        events=[bytes(event) for event in events],
+        events=split_array(bytes(fields["batch"])),
         sent_at=_sent_at(fields),
         context=_batch_context(fields),
         write_key=_text(fields.get("writeKey")),
     )
 
 
+def _members(text: bytes) -> dict[str, msgspec.Raw]:
+    """The members of the batch, also where an event of it cannot be decoded; all others must."""
+    try:
+        return decode_body(_batch_members, text)
+    except BodyRejected as refused:
+        members = object_members(text) if refused.is_undecodable else None
+        if members is None:
+            raise
+        for name, value in members.items():
+            if name != "batch":
+                decode_body(_any_value, value)
+        return {name: msgspec.Raw(value) for name, value in members.items()}
+
+
+_any_value = msgspec.json.Decoder(msgspec.Raw)
 _decode_time = msgspec.json.Decoder[TimeValue](str | int | float | None).decode
 
 
