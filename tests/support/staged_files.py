@@ -61,17 +61,23 @@ def encode_rows(rows: Sequence[dict[str, Any]], file_id: int) -> bytes:
 
 
 def staged_file(
-    rows: Sequence[dict[str, Any]], *, start: int, partition: int = 0, nonce: str = "n"
+    rows: Sequence[dict[str, Any]],
+    *,
+    start: int,
+    end: int | None = None,
+    partition: int = 0,
+    nonce: str = "n",
 ) -> CheckedFile:
     """A checked file of ``rows`` whose manifest starts at ``start``."""
-    key = f"staged/events/date=2026-11-20/hour=00/p={partition:02d}/{start:020d}-{start + 10:020d}-{nonce}.parquet"
+    end = start + 10 if end is None else end
+    key = f"staged/events/date=2026-11-20/hour=00/p={partition:02d}/{start:020d}-{end:020d}-{nonce}.parquet"
     empty = File(key=key, rows=len(rows), bytes=0, sha256="")
     received = [round(row["received_ts"].timestamp() * 1_000_000) for row in rows]
     entry = ManifestFile.of(
         empty,
         partition=partition,
         chain_start=start,
-        chain_end=start + 10,
+        chain_end=end,
         schema_version=1,
         min_received_us=min(received),
         max_received_us=max(received),

@@ -112,7 +112,11 @@ GROUP BY 1;
 SELECT name FROM ops.load_lock WHERE name = %s FOR UPDATE;
 
 -- missing_tables
-SELECT name FROM unnest(%s::text[]) n(name) WHERE to_regclass(name) IS NULL;
+SELECT w.name FROM unnest(%s::text[]) w(name)
+WHERE NOT EXISTS (
+    SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = split_part(w.name, '.', 1) AND c.relname = split_part(w.name, '.', 2)
+);
 
 -- move_displaced
 UPDATE ops.load_ledger t

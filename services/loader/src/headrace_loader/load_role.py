@@ -23,6 +23,8 @@ from headrace_runtime.settings import WarehouseSettings, load_settings
 __all__ = ["migrate_command", "release_command", "run_load", "run_load_command"]
 
 _RETRY_S = 1.0
+_SHORTEST_PAUSE = 1 / 12
+"""Part of the interval that a hint cannot end: it gathers the files of other partitions into one transaction."""
 
 
 async def run_load(life: Lifecycle, settings: LoadSettings) -> None:
@@ -48,7 +50,9 @@ async def run_load(life: Lifecycle, settings: LoadSettings) -> None:
 async def _load(life: Lifecycle, settings: LoadSettings, warehouse: PostgresWarehouse) -> None:
     connection = KafkaConnection(settings.kafka_bootstrap)
     notes = LoadedNotes(KafkaLogWriter(connection))
-    hints = StagedHints(life, KafkaLogReader(connection), shortest_s=settings.load_interval_s / 4)
+    hints = StagedHints(
+        life, KafkaLogReader(connection), shortest_s=settings.load_interval_s * _SHORTEST_PAUSE
+    )
     store = S3ObjectStore.from_settings(settings)
     discovery = LoadDiscovery(
         store, warehouse, partitions=settings.partitions, deadline_s=settings.store_deadline_s

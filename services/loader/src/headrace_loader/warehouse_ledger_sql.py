@@ -61,7 +61,13 @@ EXPIRED_DAYS = (
     f"SELECT event_date FROM {DAY_GENERATION.full_name} WHERE expired_ts IS NOT NULL AND event_date = ANY(%s)"
 )
 
-MISSING_TABLES = "SELECT name FROM unnest(%s::text[]) n(name) WHERE to_regclass(name) IS NULL"
+# Read from the catalogue's rows: a look-up by name may answer from a cache that is older than the lock just waited for.
+MISSING_TABLES = """\
+SELECT w.name FROM unnest(%s::text[]) w(name)
+WHERE NOT EXISTS (
+    SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = split_part(w.name, '.', 1) AND c.relname = split_part(w.name, '.', 2)
+)"""
 
 STAGE_COLUMNS = """\
 SELECT a.attname, format_type(a.atttypid, a.atttypmod)
