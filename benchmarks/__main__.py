@@ -1,4 +1,7 @@
-"""``python -m benchmarks [--only NAME,…]``: measure figures; a table on standard error, one JSON line each on standard output."""
+"""``python -m benchmarks [--only NAME,…] [--rounds N]``: measure figures.
+
+A table for people on standard error, one JSON line each on standard output.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +9,29 @@ import argparse
 import asyncio
 import sys
 
-from benchmarks import ingest
+from benchmarks import ack_cost, dedup, ingest, staging, warehouse_load
 from benchmarks.measure import Figure, report
 
 __all__ = ["main"]
 
 
 def _figures() -> list[Figure]:
-    return [*ingest.FIGURES]
+    return [
+        *ingest.FIGURES,
+        ack_cost.ACK_COST,
+        *dedup.FIGURES,
+        staging.STAGE_PARQUET,
+        *warehouse_load.FIGURES,
+    ]
 
 
 def main() -> int:
     """Run the chosen figures."""
     parser = argparse.ArgumentParser(prog="make bench")
     parser.add_argument("--only", default="", help="names of figures or groups, separated by commas")
-    wanted = {name for name in parser.parse_args().only.split(",") if name}
+    parser.add_argument("--rounds", type=int, default=5, help="measured rounds of each side")
+    options = parser.parse_args()
+    wanted = {name for name in options.only.split(",") if name}
     figures = [figure for figure in _figures() if not wanted or {figure.name, figure.group} & wanted]
     if not figures:
         print(
@@ -29,7 +40,7 @@ def main() -> int:
         )
         return 64
     for figure in figures:
-        ours, ordinary = asyncio.run(figure.run())
+        ours, ordinary = asyncio.run(figure.run(options.rounds))
         report(figure, ours, ordinary)
     return 0
 

@@ -35,7 +35,7 @@ class Sample:
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """One figure. ``ratio`` is ours to ordinary where more is better; ``spread`` is (max - min) / median of our rounds."""
+    """One figure. ``ratio`` says how many times better ours is, ``spread`` is (max - min) / median of our rounds."""
 
     name: str
     unit: str
@@ -59,8 +59,9 @@ class Figure:
     unit: str
     target: str
     ordinary_is: str
-    run: Callable[[], Coroutine[None, None, tuple[list[float], list[float]]]]
-    """Values of each round: ours, ordinary (empty where there is no alternative)."""
+    run: Callable[[int], Coroutine[None, None, tuple[list[float], list[float]]]]
+    """Measures that many rounds. Values of each round: ours, ordinary (empty where there is no alternative)."""
+    less_is_better: bool = False
 
 
 def cpu_seconds(pid: int) -> float:
@@ -76,11 +77,16 @@ def resident_bytes(pid: int) -> int:
 
 
 async def interleave(
-    ours: Callable[[], Awaitable[Sample]], ordinary: Callable[[], Awaitable[Sample]], *, rounds: int
+    ours: Callable[[], Awaitable[Sample]],
+    ordinary: Callable[[], Awaitable[Sample]],
+    *,
+    rounds: int,
+    warm_up: bool = True,
 ) -> tuple[list[float], list[float]]:
-    """Rates of both sides in alternating rounds, after one unmeasured round of each."""
-    await ours()
-    await ordinary()
+    """Rates of both sides in alternating rounds, after one unmeasured round of each (``warm_up``)."""
+    if warm_up:
+        await ours()
+        await ordinary()
     pairs = [((await ours()).rate, (await ordinary()).rate) for _ in range(rounds)]
     return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
 
@@ -109,13 +115,14 @@ def report(figure: Figure, ours: list[float], ordinary: list[float]) -> Result:
     """Print a figure for people and as one JSON line, and keep it under benchmarks/results/."""
     median = statistics.median(ours)
     other = statistics.median(ordinary) if ordinary else None
+    ratio = None if other is None else (other / median if figure.less_is_better else median / other)
     result = Result(
         name=figure.name,
         unit=figure.unit,
         ours=round(median, 2),
         ordinary=None if other is None else round(other, 2),
         ordinary_is=figure.ordinary_is,
-        ratio=None if other is None else round(median / other, 2),
+        ratio=None if ratio is None else round(ratio, 2),
         target=figure.target,
         rounds=len(ours),
         spread=round((max(ours) - min(ours)) / median, 3),
@@ -123,13 +130,17 @@ def report(figure: Figure, ours: list[float], ordinary: list[float]) -> Result:
         machine=machine(),
     )
     line = msgspec.json.encode(result).decode()
-    other_text = "" if other is None else f"  ordinary {other:>12,.0f}  x{median / other:.2f}"
+    other_text = "" if ratio is None else f"  ordinary {other:>10,.1f}  x{ratio:.2f}"
     print(
-        f"{figure.name:<20} {median:>12,.1f} {figure.unit}{other_text}  target {figure.target}",
+        f"{figure.name:<22} {median:>10,.1f} {figure.unit:<13}{other_text}  target {figure.target}",
         file=sys.stderr,
     )
     print(line, flush=True)
     _RESULTS.mkdir(exist_ok=True)
-    kept = json.loads(line) | {"at": datetime.now(UTC).isoformat(timespec="seconds"), "rounds_ours": ours}
+    kept = json.loads(line) | {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "rounds_ours": ours,
+        "rounds_ordinary": ordinary,
+    }
     (_RESULTS / f"{figure.name}.json").write_text(json.dumps(kept, indent=1) + "\n")
     return result

@@ -15,11 +15,11 @@ from typing import cast
 
 import uvloop
 
-from benchmarks.bodies import native_events
+from benchmarks.bodies import Traffic
 
 __all__ = ["main"]
 
-_DISTINCT_EVENTS = 6_000
+_EVENTS = 8_000
 
 
 class _Connection(asyncio.Protocol):
@@ -83,7 +83,7 @@ class _Load:
 
 def _requests(path: str, key: str, per_request: int, compress: bool) -> list[bytes]:
     credentials = base64.b64encode(f"{key}:".encode()).decode()
-    events = native_events(_DISTINCT_EVENTS)
+    events = Traffic().take(_EVENTS)
     prepared = []
     for start in range(0, len(events) - per_request + 1, per_request):
         chosen = events[start : start + per_request]
