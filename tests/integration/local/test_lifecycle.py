@@ -15,6 +15,13 @@ from headrace_local.stack import LocalStack
 from headrace_local.state import load_state, new_state, save_state
 
 
+@pytest.fixture
+def closed_folder(stack_folder: Path) -> Path:
+    """A folder that only its owner may pass, as a home is."""
+    stack_folder.chmod(0o700)
+    return stack_folder
+
+
 async def test_a_restart_keeps_data_and_endpoints(stack_folder: Path) -> None:
     async with LocalStack(stack_folder) as first:
         await leave_marks(first.endpoints)
@@ -80,3 +87,10 @@ async def test_a_later_start_keeps_its_ports_and_names_the_one_that_is_taken(
         with pytest.raises(PortTakenError, match=r"s3/s3\.port"):
             async with LocalStack(stack_folder):
                 pass
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as another user")
+async def test_root_can_keep_a_stack_where_others_may_not_look(closed_folder: Path) -> None:
+    async with LocalStack(closed_folder / "inside") as stack:
+        await leave_marks(stack.endpoints)
+        assert await marks_of(stack.endpoints) == MARKED

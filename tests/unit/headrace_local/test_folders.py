@@ -8,7 +8,7 @@ import pytest
 from headrace_local.cache import cache_folder, exclusive
 from headrace_local.errors import LocalStackError, StackInUseError
 from headrace_local.folder import FolderLock, holder_of
-from headrace_local.postgres import blocking_folder
+from headrace_local.postgres_user import blocking_folder, lendable_capability
 from headrace_local.processes import SystemUser
 
 
@@ -61,3 +61,18 @@ def test_the_outermost_closed_folder_is_named(tmp_path: Path) -> None:
     assert blocked is not None
     assert outer == blocked or outer.is_relative_to(blocked)
     assert blocking_folder(inner, SystemUser(os.getuid(), os.getgid())) is None or os.getuid() != 0
+
+
+@pytest.mark.parametrize(
+    ("effective", "expected"),
+    [
+        ("0000000000000000", 0),
+        ("0000000000000001", 0),
+        ("0000000000000002", 2),
+        ("0000000000000006", 4),
+        ("000001fffeffffff", 4),
+        ("00000000a80425fb", 2),
+    ],
+)
+def test_the_least_capability_that_is_there_is_lent(effective: str, expected: int) -> None:
+    assert lendable_capability(f"Name:\tpython\nCapPrm:\t0\nCapEff:\t{effective}\n") == expected

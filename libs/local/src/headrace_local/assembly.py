@@ -4,7 +4,8 @@ import os
 from pathlib import Path
 
 from headrace_local.endpoints import S3_REGION, Endpoints
-from headrace_local.kafka import KAFKA_PORTS, KafkaDistribution, KafkaNode, KafkaSettings
+from headrace_local.kafka import KAFKA_PORTS, KafkaNode, KafkaSettings
+from headrace_local.kafka_jvm import KafkaDistribution
 from headrace_local.ports import LOOPBACK
 from headrace_local.postgres import POSTGRES_PORTS, PostgresServer, warehouse_dsn
 from headrace_local.seaweed import PORT_FLAGS, SeaweedServer

@@ -20,7 +20,7 @@ from headrace_local.assembly import build_servers, endpoints_of
 from headrace_local.endpoints import Endpoints
 from headrace_local.errors import LocalStackError, StackInUseError
 from headrace_local.folder import Holder, holder_of
-from headrace_local.kafka import KafkaDistribution
+from headrace_local.kafka_jvm import KafkaDistribution
 from headrace_local.server import PID_FILE, Server
 from headrace_local.stack import LocalStack
 from headrace_local.state import load_state

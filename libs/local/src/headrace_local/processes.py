@@ -37,10 +37,11 @@ _LAUNCHER = Path(__file__).with_name("launch.py")
 
 @dataclass(frozen=True, slots=True)
 class SystemUser:
-    """The user and group a child runs as."""
+    """The user and group a child runs as, and the mask of the capabilities that it keeps in spite of that."""
 
     uid: int
     gid: int
+    capabilities: int = 0
 
 
 class _Spawner:
@@ -208,15 +209,8 @@ class ServiceProcess:
         if self.log_path.exists() and self.log_path.stat().st_size > _LOG_ROTATE_BYTES:
             self.log_path.replace(self.log_path.with_name(self.log_path.name + ".1"))
         user = self._user or SystemUser(-1, -1)
-        launcher = [
-            sys.executable,
-            "-I",
-            "-S",
-            str(_LAUNCHER),
-            str(os.getpid()),
-            str(user.uid),
-            str(user.gid),
-        ]
+        numbers = map(str, (os.getpid(), user.uid, user.gid, user.capabilities))
+        launcher = [sys.executable, "-I", "-S", str(_LAUNCHER), *numbers]
         with self.log_path.open("ab") as log:
             return subprocess.Popen(  # noqa: S603 - the commands are this package's or the caller's own
                 launcher + self.argv,

@@ -63,6 +63,8 @@ class SeaweedServer(Server):
             self.log_path,
             cwd=self.folder,
             ready=self.answers,
+            # It takes 1 s, and now and then its filer hangs; an acknowledged object is safe from SIGKILL.
+            grace_s=3.0,
         )
 
     def _flags(self) -> list[str]:
@@ -76,6 +78,7 @@ class SeaweedServer(Server):
             "-s3.port.lance=0",
             "-admin.ui=false",
             "-webdav=false",
+            "-volume.preStopSeconds=0",
         ]
 
     def _identity(self) -> dict[str, object]:
