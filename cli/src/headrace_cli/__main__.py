@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
+import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 import typer
 from rich.table import Table
 
 from headrace_cli.console import err, out
-from headrace_cli.target import DEFAULT_ROOT, find_target
-from headrace_core.errors import ExitCode, HeadraceError
-from headrace_local.errors import LocalStackError
+from headrace_cli.target import DEFAULT_ROOT, DEFAULT_STACK, find_target
+from headrace_core.errors import ExitCode, HeadraceError, UsageError
 
 app = typer.Typer(
     name="headrace",
@@ -105,6 +107,66 @@ def _services(root: Path) -> dict[str, str]:
     return dict(known.service_urls)
 
 
+local = typer.Typer(
+    help="The embedded Kafka, S3 server and PostgreSQL, without the services.", no_args_is_help=True
+)
+app.add_typer(local, name="local")
+StackRoot = Annotated[Path, typer.Option(help="Folder of the stack on this machine.")]
+
+
+@local.command("up")
+def local_up(
+    root: StackRoot = DEFAULT_STACK,
+    brokers: Annotated[int, typer.Option(help="Kafka brokers: 1, or 3 with replication.")] = 1,
+    foreground: Annotated[
+        bool, typer.Option(help="Run here until Ctrl-C instead of in the background.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Start the servers and print the settings that services find them by."""
+    from headrace_local import commands
+
+    if brokers not in (1, 3):
+        raise UsageError(
+            f"A stack has 1 or 3 brokers, not {brokers}.", fix="Give --brokers 1 or 3.", code="usage"
+        )
+    count: Literal[1, 3] = 3 if brokers == 3 else 1
+    if foreground:
+        commands.up(
+            root,
+            brokers=count,
+            on_ready=lambda stack: _print_environment(stack.environment(), as_json),
+            say=lambda text: err().print(text),
+        )
+    else:
+        _print_environment(commands.up_detached(root, brokers=count).environment(), as_json)
+
+
+@local.command("down")
+def local_down(root: StackRoot = DEFAULT_STACK, as_json: AsJson = False) -> None:
+    """Stop the servers; their data stay."""
+    from headrace_local import commands
+
+    _print({"stopped": commands.down(root)}, as_json)
+
+
+@local.command("status")
+def local_status(root: StackRoot = DEFAULT_STACK, as_json: AsJson = False) -> None:
+    """Say how each server is."""
+    from headrace_local import commands
+
+    rows = commands.status(root)
+    if as_json:
+        out().print_json(json.dumps(msgspec.to_builtins(rows)))
+    elif not rows:
+        out().print("There is no stack here. `headrace local up` makes one.")
+    else:
+        table = Table("server", "state", "pid", "endpoint", "log")
+        for row in rows:
+            table.add_row(row.server, row.state, str(row.pid or ""), row.endpoint, row.log)
+        out().print(table)
+
+
 topics = typer.Typer(help="The topics of an installation.", no_args_is_help=True)
 app.add_typer(topics, name="topics")
 
@@ -123,6 +185,15 @@ def create(
     _print({"created": sorted(created)}, as_json)
 
 
+def _print_environment(environment: Mapping[str, str], as_json: bool) -> None:
+    """Settings as JSON, or as lines for a shell."""
+    if as_json:
+        out().print_json(json.dumps(dict(environment)))
+        return
+    for name, value in environment.items():
+        print(f"export {name}={shlex.quote(value)}")
+
+
 def _print(result: object, as_json: bool) -> None:
     """A result as JSON, or as lines of name and value."""
     if as_json or not isinstance(result, dict):
@@ -137,11 +208,12 @@ def _print(result: object, as_json: bool) -> None:
 
 def main() -> None:
     """Run the command; errors end with the exit code that they ask for."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what it says comes back as an error with a fix
     try:
         app()
     except BaseExceptionGroup as group:
         _leave(_first(group))
-    except (HeadraceError, LocalStackError) as error:
+    except HeadraceError as error:
         _leave(error)
 
 
@@ -158,9 +230,6 @@ def _leave(error: BaseException) -> None:
         if error.fix:
             err().print(f"Fix: {error.fix}")
         sys.exit(error.exit_code)
-    if isinstance(error, LocalStackError):
-        err().print(str(error))
-        sys.exit(ExitCode.UNAVAILABLE)
     raise error
 
 

@@ -14,7 +14,6 @@ import psycopg
 
 from headrace_core.errors import BadData, HeadraceError
 from headrace_core.topics import TOPICS
-from headrace_local.errors import LocalStackError
 from headrace_local.java import find_java
 from headrace_runtime.kafka import KafkaConnection, KafkaLogAdmin
 from headrace_runtime.s3 import S3ObjectStore
@@ -55,8 +54,6 @@ async def _find(name: str, check: Callable[[], Awaitable[str]]) -> Finding:
             return Finding(name=name, ok=True, what=await check())
     except HeadraceError as error:
         return Finding(name=name, ok=False, what=error.what, why=error.why, fix=error.fix)
-    except LocalStackError as error:
-        return Finding(name=name, ok=False, what="Not usable.", why=str(error), fix="See the reason.")
     except TimeoutError:
         fix = "Check the address, the network and whether the server runs."
         return Finding(

@@ -9,10 +9,13 @@ from headrace_core.errors import UsageError
 from headrace_local.installation import recall
 from headrace_local.keys import LocalKeys
 
-__all__ = ["DEFAULT_ROOT", "Target", "find_target"]
+__all__ = ["DEFAULT_ROOT", "DEFAULT_STACK", "Target", "find_target"]
 
 DEFAULT_ROOT = Path(".headrace/demo")
 """The folder of the demo's installation, below the current one."""
+
+DEFAULT_STACK = Path(".headrace/stack")
+"""The folder of a stack without services."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,21 +153,21 @@ class S3ObjectStore:
         except FileNotFoundError as error:
             raise self._missing(key, error) from error
         except (PermissionDeniedError, UnauthenticatedError) as error:
-            raise self._denied(str(error)) from error
+            raise self._denied(_first_words(error)) from error
         except (AlreadyExistsError, PreconditionError):
             raise
         except (BaseError, TimeoutError, OSError) as error:
             lost = StoreUnknown if unknown else StoreUnavailable
             raise lost(
                 f"The object store did not answer a request for {key} in bucket {self._bucket}.",
-                why=str(error) or f"No answer within {deadline_s:g} s.",
+                why=_first_words(error) or f"No answer within {deadline_s:g} s.",
                 fix="Check that the store is up and reachable; the request is tried again meanwhile.",
                 code="store_unavailable",
             ) from error
 
     def _missing(self, key: str, error: Exception) -> ObjectNotFound | StoreDenied:
         if "NoSuchBucket" in str(error):
-            return self._denied(str(error))
+            return self._denied(_first_words(error))
         return ObjectNotFound(
             f"There is no object {key} in bucket {self._bucket}.",
             fix="Look for the manifest or pointer that named it.",
@@ -181,6 +181,11 @@ class S3ObjectStore:
             fix="Check HEADRACE_S3_BUCKET, the credentials and what their policy allows.",
             code="store_denied",
         )
+
+
+def _first_words(error: Exception) -> str:
+    """The message without the client's own structures, which it prints behind it."""
+    return str(error).partition("\n\nDebug source:")[0].strip()
 
 
 def _client(settings: StoreSettings, *, retries: int) -> S3Store:
