@@ -16,13 +16,14 @@ from headrace_core.errors import Unavailable
 from headrace_ingest.admission import Admission
 from headrace_ingest.api import build_api
 from headrace_ingest.asgi import Switch
+from headrace_ingest.fast_lane import fast_lane_protocol
 from headrace_ingest.intake import Intake
 from headrace_ingest.key_store import KeyStore
 from headrace_ingest.log_sink import LogSink
 from headrace_ingest.log_watch import LogWatch, check_topics
 from headrace_ingest.settings import IngestSettings
 from headrace_ingest.tally import Tally
-from headrace_ingest.wire_guard import guarded_protocol, sweep
+from headrace_ingest.wire_guard import sweep
 from headrace_runtime.admin_http import QuietServer, listen, serve
 from headrace_runtime.kafka import KafkaConnection, KafkaLogAdmin, KafkaLogWriter
 from headrace_runtime.mapping_folder import MappingFolder
@@ -154,7 +155,13 @@ async def _http_server(
     api = build_api(life.health, life.telemetry, tally, version("headrace-ingest"))
     config = uvicorn.Config(
         Switch(intake, api, body_deadline_s=settings.body_deadline_s),
-        http=guarded_protocol(tally, settings.body_deadline_s),
+        http=fast_lane_protocol(
+            intake,
+            tally,
+            body_deadline_s=settings.body_deadline_s,
+            keep_alive_s=_KEEP_ALIVE_S,
+            connection_limit=settings.max_connections,
+        ),
         ws="none",
         lifespan="off",
         log_config=None,

@@ -18,14 +18,12 @@ from headrace_ingest.limits import HEADER_LIMIT_BYTES
 from headrace_ingest.refusals import Refusal, RefusalCode
 from headrace_ingest.tally import Tally
 
-__all__ = ["GuardedProtocol", "guarded_protocol", "response_bytes", "sweep"]
+__all__ = ["GuardedProtocol", "response_bytes", "sweep"]
 
 _LINGER_S = 1.0
-_BODY_GRACE_S = 2.0
-"""The request path answers 408 by its own deadline; the guard ends what goes on after that."""
 
 
-def response_bytes(answer: Answer) -> bytes:
+def response_bytes(answer: Answer, *, close: bool) -> bytes:
     """A whole HTTP/1.1 response."""
     parts = [
         STATUS_LINE[answer.status],
@@ -37,7 +35,7 @@ def response_bytes(answer: Answer) -> bytes:
         parts.append(b"x-request-id: %s\r\n" % answer.request_id.encode("ascii"))
     if answer.retry_after_s:
         parts.append(b"retry-after: %d\r\n" % answer.retry_after_s)
-    if answer.close:
+    if close:
         parts.append(b"connection: close\r\n")
     parts.append(b"\r\n")
     parts.append(answer.body)
@@ -45,7 +43,10 @@ def response_bytes(answer: Answer) -> bytes:
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """One connection. ``receive_by`` is the loop time by which the current request must have come, None between requests."""
+    """One connection. ``receive_by`` is the loop time by which the current request, or the next one, must have come.
+
+    A subclass decides who takes a request; it calls ``note_begin`` and ``headers_fit`` from the parser's callbacks.
+    """
 
     tally: Tally
     body_deadline_s: float
@@ -60,6 +61,7 @@ class GuardedProtocol(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self.receive_by: float | None = None
         self._header_bytes = 0
+        self._chunk_bytes = 0
         self._in_headers = False
         self._refused = False
 
@@ -72,29 +74,30 @@ class GuardedProtocol(HttpToolsProtocol):
         """Bytes came."""
         if self._refused:
             return
+        self._chunk_bytes = len(data)
         super().data_received(data)
         if self._in_headers and not self._refused:
             self._header_bytes += len(data)
             if self._header_bytes > HEADER_LIMIT_BYTES:
-                self._refuse(RefusalCode.HEADERS_TOO_LARGE)
+                self.refuse(RefusalCode.HEADERS_TOO_LARGE)
 
-    def on_message_begin(self) -> None:
-        """A request starts."""
+    def note_begin(self) -> None:
+        """A request starts: its header section is bounded in size and time."""
         self._in_headers, self._header_bytes = True, 0
         self.receive_by = self.loop.time() + self.body_deadline_s
-        super().on_message_begin()
 
-    def on_headers_complete(self) -> None:
-        """The header section is whole."""
+    def headers_fit(self) -> bool:
+        """The header section is whole; whether the request may go on. A connection refused before takes no more."""
         self._in_headers = False
         if self._refused:
-            return
-        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
-        if size > HEADER_LIMIT_BYTES:
-            self._refuse(RefusalCode.HEADERS_TOO_LARGE)
-            return
-        self.receive_by = self.loop.time() + self.body_deadline_s + _BODY_GRACE_S
-        super().on_headers_complete()
+            return False
+        if self._header_bytes + self._chunk_bytes > HEADER_LIMIT_BYTES:
+            size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+            if size > HEADER_LIMIT_BYTES:
+                self.refuse(RefusalCode.HEADERS_TOO_LARGE)
+                return False
+        self.receive_by = self.loop.time() + self.body_deadline_s
+        return True
 
     def on_body(self, body: bytes) -> None:
         """A part of the body."""
@@ -109,30 +112,39 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """The parser found something that is not HTTP, or contradicts itself."""
-        self._refuse(RefusalCode.MALFORMED_REQUEST)
+        self.refuse(RefusalCode.MALFORMED_REQUEST)
 
     def end_if_late(self, now: float) -> None:
         """Close the connection where its request did not come in time, or its sender does not go after a refusal."""
         if self.receive_by is None or now < self.receive_by or self.transport.is_closing():
             return
         if self._in_headers and self._header_bytes and not self._refused:
-            self._refuse(RefusalCode.SLOW_BODY)
+            self.refuse(RefusalCode.SLOW_BODY)
         else:
-            self.transport.close()
+            self.body_is_late()
 
-    def _refuse(self, code: RefusalCode) -> None:
-        """Answer without a request path: nobody knows yet, or any more, what this was to be.
+    def body_is_late(self) -> None:
+        """No request came in time, or not the whole of its body."""
+        self.transport.close()
 
-        The connection is closed by its other end, or after a moment: closed at once while bytes still come, it would be
-        reset, and the sender would never read why.
-        """
-        self._refused = True
+    def refuse(self, code: RefusalCode) -> None:
+        """Answer without a request path: nobody knows yet, or any more, what this was to be."""
         self.tally.refused(code.code)
         if not self._may_answer():
+            self._refused = True
             self.transport.close()
             return
         answer = refusal_answer(Refusal(code), "native", "")
-        self.transport.write(response_bytes(answer._replace(close=True)))
+        self.transport.write(response_bytes(answer, close=True))
+        self.close_after_reading()
+
+    def close_after_reading(self) -> None:
+        """End the connection while its sender may still be sending.
+
+        Closed at once it would be reset, and the sender would never read why. So what comes is dropped until the sender
+        goes, or for a moment.
+        """
+        self._refused = True
         self.transport.write_eof()
         self.receive_by = self.loop.time() + _LINGER_S
 
@@ -142,11 +154,6 @@ class GuardedProtocol(HttpToolsProtocol):
         if self.pipeline:
             return False
         return cycle is None or cycle.response_complete or (cycle.more_body and not cycle.response_started)
-
-
-def guarded_protocol(tally: Tally, body_deadline_s: float) -> type[GuardedProtocol]:
-    """The protocol class of one server, as uvicorn wants it."""
-    return type("ServerProtocol", (GuardedProtocol,), {"tally": tally, "body_deadline_s": body_deadline_s})
 
 
 def sweep(state: ServerState, now: float) -> None:
