@@ -22,7 +22,7 @@ from headrace_local.s3_probe import S3Access
 from headrace_local.stack import LocalStack
 from headrace_local.versitygw import VERSITYGW_PORTS, VersityServer, build_versitygw
 
-__all__ = ["fresh_stack", "mark_stack_tests", "second_s3", "stack", "stack_folder"]
+__all__ = ["fresh_stack", "mark_stack_tests", "new_folder", "second_s3", "stack", "stack_folder"]
 
 T = TypeVar("T")
 _FIXTURES = {"stack", "fresh_stack", "stack_folder"}
@@ -41,7 +41,7 @@ def mark_stack_tests(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def stack() -> Iterator[LocalStack]:
     """The stack that all tests of this run share; started at its first use."""
-    root = _new_folder()
+    root = new_folder()
     shared = LocalStack(root)
     _run(shared.__aenter__())
     try:
@@ -54,7 +54,7 @@ def stack() -> Iterator[LocalStack]:
 @pytest.fixture
 def stack_folder() -> Iterator[Path]:
     """An empty folder that a stack can live in; removed after the test."""
-    root = _new_folder()
+    root = new_folder()
     try:
         yield root
     finally:
@@ -74,7 +74,7 @@ def second_s3() -> Iterator[S3Access]:
     build = build_versitygw(os.environ, Path.home())
     if build.executable is None:
         pytest.skip(build.reason)
-    root = _new_folder()
+    root = new_folder()
     ports = choose_ports(VERSITYGW_PORTS)
     keys = {"access_key": "second", "secret_key": secrets.token_urlsafe(24)}
     server = VersityServer(build.executable, root / "versitygw", ports, bucket="lake", **keys)
@@ -86,7 +86,7 @@ def second_s3() -> Iterator[S3Access]:
         shutil.rmtree(root)
 
 
-def _new_folder() -> Path:
+def new_folder() -> Path:
     """pytest's own temporary folders are closed to the user that PostgreSQL runs as when the tests run as root."""
     folder = Path(tempfile.mkdtemp(prefix="headrace-"))
     folder.chmod(0o711)

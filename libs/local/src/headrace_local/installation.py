@@ -83,17 +83,18 @@ class Installation:
         self.stack = LocalStack(self.root / "stack", brokers=self.settings.brokers, fast=self.settings.fast)
         self.services: dict[str, ServiceProcess] = {}
         self.keys = LocalKeys(self.root)
-        self._ports: dict[str, int] = {}
+        self.ports: dict[str, int] = {}
+        """The port of each service."""
 
     @property
     def ingest_url(self) -> str:
         """Where clients send events."""
-        return f"http://{LOOPBACK}:{self._ports['ingest']}"
+        return f"http://{LOOPBACK}:{self.ports['ingest']}"
 
     @property
     def api_url(self) -> str:
         """Where the inspection API and the console answer."""
-        return f"http://{LOOPBACK}:{self._ports['api']}"
+        return f"http://{LOOPBACK}:{self.ports['api']}"
 
     @property
     def mappings_dir(self) -> Path:
@@ -127,7 +128,7 @@ class Installation:
 
     async def _prepare(self) -> None:
         self.mappings_dir.mkdir(parents=True, exist_ok=True)
-        self._ports = self._keep("ports.json", lambda: choose_ports(SERVICES))
+        self.ports = self._keep("ports.json", lambda: choose_ports(SERVICES))
         for source in self.settings.sources:
             self.keys.ensure(source, self.settings.source_settings.get(source))
         environment = self.environment()
@@ -147,7 +148,7 @@ class Installation:
 
     def _remember(self, environment: Mapping[str, str]) -> None:
         """Write down what `recall` reads; the environment holds this machine's own passwords."""
-        urls = {name: f"http://{LOOPBACK}:{port}" for name, port in self._ports.items()}
+        urls = {name: f"http://{LOOPBACK}:{port}" for name, port in self.ports.items()}
         kept = self.root / _SETTINGS_FILE
         kept.touch(mode=0o600)
         kept.write_text(json.dumps({"service_urls": urls, "environment": dict(environment)}))
@@ -175,7 +176,7 @@ class Installation:
         }
 
     def _service(self, name: str, environment: Mapping[str, str]) -> ServiceProcess:
-        port = self._ports[name]
+        port = self.ports[name]
         return ServiceProcess(
             name,
             [sys.executable, "-m", *SERVICES[name]],
