@@ -280,3 +280,14 @@ async def test_one_span_per_request_and_its_traceparent(tmp_path: Path) -> None:
 def _flushed(telemetry: Telemetry, spans: InMemorySpanExporter) -> tuple[ReadableSpan, ...]:
     telemetry.shutdown()
     return spans.get_finished_spans()
+
+
+async def test_the_deadline_ends_the_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with intake_world(key_file(tmp_path), deadline_s=0.2) as world:
+        never: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
+        monkeypatch.setattr(world.sink._raw, "add", lambda *_: never)
+        answer = await world.post("/v1/events", EVENT)
+        assert decoded(answer)["code"] == "outcome_unknown"
+        never.set_result([0])
+        await asyncio.sleep(0)
+        assert world.admission.bytes_in_flight == 0

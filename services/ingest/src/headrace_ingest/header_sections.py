@@ -11,6 +11,10 @@ from headrace_runtime.record_headers import header_section, header_value, varint
 __all__ = ["HeaderSections"]
 
 
+_META_NAME = varint(len(HEADER_META)) + HEADER_META.encode()
+_TWO_HEADERS = varint(2)
+
+
 @lru_cache(maxsize=4096)
 def _index_header(index: int) -> bytes:
     return header_value(HEADER_INDEX, encode_index(index))
@@ -22,8 +26,8 @@ class HeaderSections:
     __slots__ = ("_meta", "_prefix")
 
     def __init__(self, encoded_meta: bytes) -> None:
-        self._meta = header_value(HEADER_META, encoded_meta)
-        self._prefix = varint(2) + self._meta
+        self._meta = b"".join((_META_NAME, varint(len(encoded_meta)), encoded_meta))
+        self._prefix = _TWO_HEADERS + self._meta
 
     def of(self, index: int) -> bytes:
         """Headers ``m`` and ``i`` of an accepted event."""

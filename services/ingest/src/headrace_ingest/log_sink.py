@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from itertools import takewhile
 
 from headrace_core.topics import EVENTS_QUARANTINE, EVENTS_RAW
 from headrace_ingest.accept import Accepted, Columns
@@ -13,6 +14,8 @@ from headrace_runtime.kafka import Batcher
 from headrace_runtime.ports_log import LogWriter
 
 __all__ = ["LogSink", "Settled"]
+
+_SWEEP_EVERY_S = 0.1
 
 Settled = Callable[[list[int], Refusal | None], None]
 """Called once with the offsets of the accepted events, or with why they are not known to be durable."""
@@ -30,11 +33,13 @@ class LogSink:
         self._quarantine = Batcher(
             writer, EVENTS_QUARANTINE.name, partitions, deadline_s=deadline_s, max_bytes_in_flight=limit_bytes
         )
-        self._waiting: set[_Wait] = set()
+        self._waiting: dict[_Wait, None] = {}
+        """In the order of their deadlines, which are all the same time away."""
+        self._sweep: asyncio.TimerHandle | None = None
 
     def append(self, accepted: Accepted, settled: Settled) -> None:
         """Append all records of a request. Raises Refusal where nothing, or not everything, was taken."""
-        wait = _Wait(settled, self._waiting)
+        wait = _Wait(settled, self._waiting, self._loop.time() + self._deadline_s)
         if accepted.raw.values:
             wait.on(self._add(self._raw, accepted.raw), is_raw=True)
         if accepted.quarantine.values:
@@ -48,8 +53,17 @@ class LogSink:
         if not wait.missing:
             settled([], None)
             return
-        wait.timer = self._loop.call_later(self._deadline_s, wait.give_up)
-        self._waiting.add(wait)
+        self._waiting[wait] = None
+        if self._sweep is None:
+            self._sweep = self._loop.call_later(_SWEEP_EVERY_S, self._end_late)
+
+    def _end_late(self) -> None:
+        """End the waits that are past their deadline; one timer for all, since a timer for each costs more than its wait."""
+        now, self._sweep = self._loop.time(), None
+        for wait in list(takewhile(lambda wait: wait.deadline <= now, self._waiting)):
+            wait.give_up()
+        if self._waiting:
+            self._sweep = self._loop.call_later(_SWEEP_EVERY_S, self._end_late)
 
     @staticmethod
     def _add(batcher: Batcher, columns: Columns) -> asyncio.Future[list[int]]:
@@ -63,6 +77,8 @@ class LogSink:
         await asyncio.gather(
             self._raw.close(deadline_s=deadline_s), self._quarantine.close(deadline_s=deadline_s)
         )
+        if self._sweep is not None:
+            self._sweep.cancel()
         left = len(self._waiting)
         for wait in list(self._waiting):
             wait.give_up()
@@ -72,15 +88,14 @@ class LogSink:
 class _Wait:
     """One request's wait for its one or two batches."""
 
-    __slots__ = ("_open", "_settled", "error", "missing", "offsets", "timer")
+    __slots__ = ("_open", "_settled", "deadline", "error", "missing", "offsets")
 
-    def __init__(self, settled: Settled, waiting: set[_Wait]) -> None:
+    def __init__(self, settled: Settled, waiting: dict[_Wait, None], deadline: float) -> None:
         self._settled: Settled | None = settled
-        self._open = waiting
+        self._open, self.deadline = waiting, deadline
         self.missing = 0
         self.offsets: list[int] = []
         self.error: Refusal | None = None
-        self.timer: asyncio.TimerHandle | None = None
 
     def on(self, future: asyncio.Future[list[int]], *, is_raw: bool) -> None:
         """Wait for this outcome too."""
@@ -121,7 +136,5 @@ class _Wait:
         settled, self._settled = self._settled, None
         if settled is None:
             return
-        if self.timer is not None:
-            self.timer.cancel()
-        self._open.discard(self)
+        self._open.pop(self, None)
         settled(self.offsets, error)

@@ -43,6 +43,8 @@ _LENGTH = struct.Struct(">i")
 _CRC = struct.Struct(">I")
 _ATTRIBUTES = struct.Struct(">h")
 _SMALL = 1 << 15
+_RECORD_OVERHEAD_BYTES = 32
+"""More than a record's own start and the lengths of its key and value take."""
 
 
 class BatchFormatError(ValueError):
@@ -97,15 +99,16 @@ def encode_record_section(batch: Batch) -> bytes:
     rows = zip(starts, batch.keys, batch.values, _encoded_headers(batch.headers), strict=False)
     # The hot loop of every append: one tuple per record, table look-ups, no call but len and extend.
     for start, key, value, tail in rows:
-        if key is None or value is None or len(value) > _SMALL - 256 or len(key) + len(tail) > 200:
+        if (
+            key is None
+            or value is None
+            or len(value) + len(key) + len(tail) > _SMALL - _RECORD_OVERHEAD_BYTES
+        ):
             extend(_record_parts(start, key, value, tail))
             continue
         key_size, value_size = varints[len(key)], varints[len(value)]
         size = len(start) + len(key_size) + len(key) + len(value_size) + len(value) + len(tail)
-        if size >= _SMALL:
-            extend(_record_parts(start, key, value, tail))
-        else:
-            extend((varints[size], start, key_size, key, value_size, value, tail))
+        extend((varints[size], start, key_size, key, value_size, value, tail))
     return b"".join(parts)
 
 
