@@ -7,6 +7,7 @@ from pathlib import Path
 
 from headrace_core.events import CleanEvent, columns_of
 from headrace_core.mapping import json_schema
+from tests.support.configuration_page import configuration_page
 
 __all__ = ["COLUMNS_END", "COLUMNS_START", "columns_table", "main"]
 
@@ -31,6 +32,7 @@ def main() -> None:
     text = page.read_text(encoding="utf-8")
     before, after = text.partition(COLUMNS_START)[0], text.partition(COLUMNS_END)[2]
     page.write_text(f"{before}{COLUMNS_START}\n{columns_table()}\n{COLUMNS_END}{after}", encoding="utf-8")
+    (_DOCS / "configuration.md").write_text(configuration_page(), encoding="utf-8")
     schema = json.dumps(json_schema(), indent=2, ensure_ascii=False)
     (_DOCS / "mapping.schema.json").write_text(schema + "\n", encoding="utf-8")
 

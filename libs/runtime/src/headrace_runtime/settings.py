@@ -41,7 +41,9 @@ class ProcessSettings(BaseSettings):
     instance: str = Field(
         default_factory=_default_instance, description="Name of this process in blocks and manifests."
     )
-    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    log_level: str = Field(
+        "INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR."
+    )
     shutdown_grace_s: float = Field(25.0, gt=0, description="Seconds from SIGTERM to a forced end.")
     otlp_endpoint: str | None = Field(
         None, description="Base URL of an OTLP collector for traces; none without it."
@@ -51,22 +53,26 @@ class ProcessSettings(BaseSettings):
 class HttpSettings(ProcessSettings):
     """Where the process listens: the service's own interface, or health and metrics of a worker."""
 
-    http_host: str = "127.0.0.1"
-    http_port: int = Field(8080, ge=0, le=65535)
+    http_host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 in a pod.")
+    http_port: int = Field(8080, ge=0, le=65535, description="Port to listen on.")
 
 
 class KafkaSettings(ProcessSettings):
     """The log, and the partition count that the installation was made with."""
 
     kafka_bootstrap: str = Field(description="host:port,host:port of the brokers.")
-    kafka_security: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_security: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL."
+    )
     kafka_ca_file: Path | None = Field(
         None,
         description="PEM file of the authority that signed the brokers' certificates; the system's without it.",
     )
-    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
-    kafka_username: str | None = None
-    kafka_password: SecretStr | None = None
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512."
+    )
+    kafka_username: str | None = Field(None, description="User of SASL.")
+    kafka_password: SecretStr | None = Field(None, description="Password of SASL.")
     partitions: int = Field(
         12, ge=1, le=1000, description="Partition count of the installation; it never changes."
     )
@@ -75,11 +81,13 @@ class KafkaSettings(ProcessSettings):
 class StoreSettings(ProcessSettings):
     """The object store. Without keys the ambient credentials of the platform are used."""
 
-    s3_bucket: str
+    s3_bucket: str = Field(description="Bucket of all objects.")
     s3_endpoint: str | None = Field(None, description="URL of an S3 server that is not AWS.")
-    s3_region: str = "us-east-1"
-    s3_access_key_id: SecretStr | None = None
-    s3_secret_access_key: SecretStr | None = None
+    s3_region: str = Field("us-east-1", description="Region of the bucket.")
+    s3_access_key_id: SecretStr | None = Field(
+        None, description="Access key; the platform's identity without it."
+    )
+    s3_secret_access_key: SecretStr | None = Field(None, description="Secret of the access key.")
 
 
 class WarehouseSettings(ProcessSettings):

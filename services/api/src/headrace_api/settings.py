@@ -12,7 +12,7 @@ __all__ = ["ApiSettings"]
 class ApiSettings(HttpSettings, KafkaSettings, StoreSettings, WarehouseSettings):
     """Where the API listens and what it reads."""
 
-    http_port: int = Field(8083, ge=0, le=65535)
+    http_port: int = Field(8083, ge=0, le=65535, description="Port to listen on.")
     poll_interval_s: float = Field(
         1.0, gt=0, description="How often manifests, ledger and log ends are read."
     )
@@ -20,4 +20,4 @@ class ApiSettings(HttpSettings, KafkaSettings, StoreSettings, WarehouseSettings)
         300_000, ge=1000, description="Verdicts held for look-ups, newest first, over all partitions."
     )
     census_minutes: int = Field(1440, ge=10, description="Minutes of counts held.")
-    lookup_deadline_s: float = Field(10.0, gt=0)
+    lookup_deadline_s: float = Field(10.0, gt=0, description="Longest wait for a part of an X-ray.")

@@ -13,7 +13,7 @@ __all__ = ["DedupSettings"]
 class DedupSettings(HttpSettings, KafkaSettings, MappingSettings, StoreSettings):
     """What the environment says."""
 
-    http_port: int = Field(8081, ge=0, le=65535)
+    http_port: int = Field(8081, ge=0, le=65535, description="Port to listen on.")
     dedup_group: str = Field("headrace-dedup", min_length=1, description="Consumer group of the workers.")
     dedup_session_s: float = Field(
         10.0, ge=1, le=300, description="A worker that vanished loses its partitions after this time."

@@ -12,7 +12,7 @@ __all__ = ["ArchiveSettings", "LoadSettings", "StageSettings"]
 class StageSettings(HttpSettings, KafkaSettings, StoreSettings):
     """The role `stage`. A cut is made at the first of its limits."""
 
-    http_port: int = Field(8081, ge=0, le=65535)
+    http_port: int = Field(8081, ge=0, le=65535, description="Port to listen on.")
     stage_group: str = Field("headrace-stage", description="Consumer group that shares the partitions.")
     stage_static_member: bool = Field(
         False,
@@ -34,14 +34,14 @@ class StageSettings(HttpSettings, KafkaSettings, StoreSettings):
 class ArchiveSettings(StageSettings):
     """The role `archive`, which stages raw records and verdicts with the same limits."""
 
-    http_port: int = Field(8084, ge=0, le=65535)
+    http_port: int = Field(8084, ge=0, le=65535, description="Port to listen on.")
     stage_group: str = Field("headrace-archive", description="Consumer group that shares the partitions.")
 
 
 class LoadSettings(HttpSettings, KafkaSettings, StoreSettings, WarehouseSettings):
     """The role `load`."""
 
-    http_port: int = Field(8082, ge=0, le=65535)
+    http_port: int = Field(8082, ge=0, le=65535, description="Port to listen on.")
     load_interval_s: float = Field(60.0, gt=0, description="Pause between loads while nothing waits.")
     load_rows: int = Field(500_000, ge=1, description="Rows per transaction; a larger manifest goes alone.")
     load_bytes: int = Field(
