@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from tests.support.configuration_page import configuration_page
+
 from headrace_core.events import CleanEvent, columns_of
 from headrace_core.mapping import json_schema
-from tests.support.configuration_page import configuration_page
 
 __all__ = ["COLUMNS_END", "COLUMNS_START", "columns_table", "main"]
 
