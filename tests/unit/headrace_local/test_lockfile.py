@@ -1,11 +1,13 @@
 """The jar lock: what a line means, and that the checked-in one is whole."""
 
+import hashlib
 from importlib import resources
+from pathlib import Path
 
 import pytest
 
 from headrace_local.errors import LocalStackError
-from headrace_local.lockfile import LockedJar, parse_lock
+from headrace_local.lockfile import LockedJar, lock_of_repository, parse_lock
 
 _DIGEST = "ab" * 32
 
@@ -49,3 +51,15 @@ def test_the_lock_of_kafka_is_one_release_with_logging() -> None:
     assert len(set(names)) == len(names)
     # Without this binding the broker logs nothing, not even why it fails to start.
     assert "log4j-slf4j-impl" in names
+
+
+def test_a_repository_gives_the_lock_that_describes_it(tmp_path: Path) -> None:
+    digest = hashlib.sha256(b"jar").hexdigest()
+    jars = [
+        LockedJar("a.b", "one", "1.0-x", None, digest, 3),
+        LockedJar("a.b", "two_2.13", "2", "linux-x86_64", digest, 3),
+    ]
+    for jar in jars:
+        (tmp_path / jar.path).parent.mkdir(parents=True)
+        (tmp_path / jar.path).write_bytes(b"jar")
+    assert list(parse_lock(lock_of_repository(tmp_path))) == jars

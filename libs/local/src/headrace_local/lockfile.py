@@ -1,11 +1,19 @@
-"""The list of jars a program consists of: one `group:artifact:version[:classifier] sha256 bytes` a line."""
+"""The list of jars a program consists of: one `group:artifact:version[:classifier] sha256 bytes` a line.
 
+    python -m headrace_local.lockfile FOLDER
+
+prints the lock of the jars in a folder that Maven filled in its repository layout (libs/local/README.md).
+"""
+
+import hashlib
 import re
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from headrace_local.errors import LocalStackError
 
-__all__ = ["LockedJar", "parse_lock"]
+__all__ = ["LockedJar", "lock_of_repository", "parse_lock"]
 
 _LINE = re.compile(
     r"(?P<group>[\w.-]+):(?P<artifact>[\w.-]+):(?P<version>[\w.-]+)(?::(?P<classifier>[\w.-]+))?"
@@ -61,3 +69,21 @@ def _parse_line(number: int, line: str) -> LockedJar:
         sha256=found["sha256"],
         size_bytes=int(found["size"]),
     )
+
+
+def lock_of_repository(folder: Path) -> str:
+    """The lock of all jars in `folder`, which is laid out as a Maven repository is; lines in alphabetical order."""
+    return "".join(
+        sorted(_line_of(path.relative_to(folder), path.read_bytes()) for path in folder.rglob("*.jar"))
+    )
+
+
+def _line_of(path: Path, content: bytes) -> str:
+    *group, artifact, version, file_name = path.parts
+    classifier = file_name.removeprefix(f"{artifact}-{version}").removesuffix(".jar").replace("-", ":", 1)
+    digest = hashlib.sha256(content).hexdigest()
+    return f"{'.'.join(group)}:{artifact}:{version}{classifier} {digest} {len(content)}\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(lock_of_repository(Path(sys.argv[1])))

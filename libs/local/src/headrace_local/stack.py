@@ -131,10 +131,15 @@ class LocalStack:
 
     async def _start_all(self, state: StackState) -> None:
         self._servers = build_servers(self.root, state, fast=self._fast)
-        results = await asyncio.gather(*(s.start() for s in self._servers.values()), return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
+        starts = [asyncio.ensure_future(server.start()) for server in self._servers.values()]
+        try:
+            await asyncio.gather(*starts)
+        except BaseException:
+            # The first failure decides: nobody waits for the others, and each start cleans up after itself.
+            for start in starts:
+                start.cancel()
+            await asyncio.gather(*starts, return_exceptions=True)
+            raise
 
     async def _stop_all(self) -> None:
         await asyncio.gather(*(server.stop() for server in self._servers.values()))
