@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from tests.chaos.traffic import clean_event, read_event
 
 from headrace_core.decide import ABSENT, entry_offset
-from headrace_core.events import SCHEMA_VERSION, CleanEvent, encode_clean
+from headrace_core.events import SCHEMA_VERSION, encode_clean
 from headrace_core.keys import FINGERPRINT_VERSION
 from headrace_dedup.messages import Prepared, RawRecord
 
@@ -34,14 +34,12 @@ class SimulatedRules:
             good = reason.number == 0
             if not good:
                 columns.details[position] = "the simulated dialect refuses it"
-            columns.events.append(
-                clean_event(record.value, self.rules_version, partition, record.offset) if good else None
+            columns.values.append(
+                encode_clean(clean_event(record.value, self.rules_version, partition, record.offset))
+                if good
+                else None
             )
         return columns
-
-    def encode(self, event: CleanEvent) -> bytes:
-        """See `headrace_dedup.ports.Rules`."""
-        return encode_clean(event)
 
 
 class DictTable:

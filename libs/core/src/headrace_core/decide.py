@@ -36,6 +36,7 @@ DEAD = 1
 _TAG_BITS = 24
 _TAG_MASK = (1 << _TAG_BITS) - 1
 _WILDCARD_TAG = 0
+_ACCEPTED, _DUPLICATE, _QUARANTINED = map(int, (Verdict.ACCEPTED, Verdict.DUPLICATE, Verdict.QUARANTINED))
 
 
 class SeenTable(Protocol):
@@ -128,27 +129,27 @@ def decide(
     before = seen.get_many(ids)
     fresh: dict[bytes, int] = {}
     undo: list[tuple[bytes, int]] = []
-    verdicts = bytearray()
-    out_reasons: list[int] = []
-    firsts: list[int] = []
-    for offset, identity, content, reason, known in zip(
-        offsets, ids, fingerprints, reasons, before, strict=True
+    verdicts = bytearray(len(offsets))
+    out_reasons = list(reasons)
+    firsts = [-1] * len(offsets)
+    lowest_live = entry(horizon_offset, None)
+    for at, (offset, identity, content, reason, known) in enumerate(
+        zip(offsets, ids, fingerprints, reasons, before, strict=True)
     ):
         value = fresh.get(identity, known)
-        first = entry_offset(value)
         if reason:
-            verdict, first = Verdict.QUARANTINED, -1
-        elif first < horizon_offset or value <= DEAD:
-            fresh[identity] = entry(offset, content)
+            verdicts[at] = _QUARANTINED
+        elif value < lowest_live or value <= DEAD:
+            fresh[identity] = (offset + 1) << _TAG_BITS | content % _TAG_MASK + 1
             undo.append((identity, known))
-            verdict, first = Verdict.ACCEPTED, -1
-        elif tags_equal(value, content):
-            verdict = Verdict.DUPLICATE
+            verdicts[at] = _ACCEPTED
         else:
-            verdict, reason = Verdict.QUARANTINED, Reason.ID_CONFLICT.number  # noqa: PLW2901  (the record's final reason)
-        verdicts.append(verdict)
-        out_reasons.append(reason)
-        firsts.append(first)
+            firsts[at] = (value >> _TAG_BITS) - 1
+            if tags_equal(value, content):
+                verdicts[at] = _DUPLICATE
+            else:
+                verdicts[at] = _QUARANTINED
+                out_reasons[at] = Reason.ID_CONFLICT.number
     return Decision(
         bytes(verdicts), tuple(out_reasons), tuple(firsts), tuple(fresh), tuple(fresh.values()), tuple(undo)
     )

@@ -10,7 +10,7 @@ import msgspec
 from headrace_core.dialects import Mappings, parse
 from headrace_core.dialects.mapped import DIALECT as MAPPED
 from headrace_core.errors import ConfigurationError
-from headrace_core.events import RULES_VERSION, SCHEMA_VERSION, CleanEvent, encode_clean
+from headrace_core.events import RULES_VERSION, SCHEMA_VERSION, encode_clean
 from headrace_core.identify import identify
 from headrace_core.keys import FINGERPRINT_VERSION
 from headrace_core.meta import RequestMeta, RerunReference, decode_index, decode_meta, decode_rerun
@@ -38,10 +38,6 @@ class EventRules:
         self._mappings = mappings
         self._metas: dict[bytes, RequestMeta] = {}
 
-    def encode(self, event: CleanEvent) -> bytes:
-        """The event as JSON."""
-        return encode_clean(event)
-
     def prepare(self, partition: int, records: Sequence[RawRecord]) -> Prepared:
         """See `headrace_dedup.ports.Rules`."""
         columns = Prepared()
@@ -66,7 +62,7 @@ class EventRules:
         columns.fingerprints.append(identity.fingerprint)
         event = normalise(parsed, identity, meta, rerun, src_partition=partition, src_offset=record.offset)
         columns.reasons.append(0)
-        columns.events.append(event)
+        columns.values.append(encode_clean(event))
 
     def _headers(self, record: RawRecord) -> tuple[RequestMeta, int, RerunReference | None]:
         meta = rerun = None
@@ -103,7 +99,7 @@ def _reject(columns: Prepared, position: int, record: RawRecord, rejected: Rejec
         columns.fingerprints.append(0)
     columns.reasons.append(rejected.reason.number)
     columns.details[position] = rejected.detail
-    columns.events.append(None)
+    columns.values.append(None)
 
 
 def _mapping_missing(name: str) -> ConfigurationError:

@@ -25,7 +25,6 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from headrace_core.errors import HeadraceError
-from headrace_core.events import CleanEvent
 
 __all__ = [
     "AcceptedRead",
@@ -102,7 +101,7 @@ class IndexRecord:
 @dataclass(slots=True)
 class Prepared:
     """Columns of consecutive raw records, read by one version of the rules. ``reasons`` is 0 where the event is good;
-    ``events`` is None where it is not."""
+    ``values`` is None where it is not."""
 
     ids: list[bytes] = field(default_factory=list)
     """16 bytes each; the record's own key, or zeros, where no identity can be computed."""
@@ -110,7 +109,8 @@ class Prepared:
     reasons: list[int] = field(default_factory=list)
     details: dict[int, str] = field(default_factory=dict)
     """What is wrong with the record at a position of the columns."""
-    events: list[CleanEvent | None] = field(default_factory=list)
+    values: list[bytes | None] = field(default_factory=list)
+    """The CleanEvent as JSON: kept as bytes, since a range of objects is larger than the processor's cache."""
 
 
 # Events

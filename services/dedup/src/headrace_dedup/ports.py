@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from headrace_core.decide import SeenTable
-from headrace_core.events import CleanEvent
 from headrace_dedup.messages import Prepared, RawRecord
 
 __all__ = ["Limits", "OwnerIdentity", "Rules", "Table"]
@@ -34,21 +33,17 @@ class Limits:
 
 
 class Rules(Protocol):
-    """One version of the rules: records to columns, and an event to its bytes. No clock, no settings, no randomness."""
+    """One version of the rules: raw records to columns. No clock, no settings, no randomness."""
 
     schema_version: int
     rules_version: int
     fingerprint_version: int
 
     def prepare(self, partition: int, records: Sequence[RawRecord]) -> Prepared:
-        """Identity, fingerprint and CleanEvent of each record, or the reason why there is none.
+        """Identity, fingerprint and CleanEvent (JSON) of each record, or the reason why there is none.
 
         ConfigurationError where a mapping that a record names is not deployed: that is no property of the record.
         """
-        ...
-
-    def encode(self, event: CleanEvent) -> bytes:
-        """The value of an accepted record in events.clean."""
         ...
 
 

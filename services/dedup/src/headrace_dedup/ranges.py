@@ -25,6 +25,7 @@ __all__ = ["Outputs", "Place", "Range", "RangeBuilder", "accepted_entries", "sen
 
 _ID_BYTES = 16
 _OURS = frozenset({HEADER_SOURCE_OFFSET, HEADER_QUARANTINE})
+_ACCEPTED, _QUARANTINED = int(Verdict.ACCEPTED), int(Verdict.QUARANTINED)
 _NO_COLUMNS = BlockColumns(b"", b"", b"", b"", b"", b"")
 _UNFINISHED = 0
 """Fingerprint version of blocks that a rebuild writes until it is complete; it compares as equal to every other."""
@@ -162,10 +163,10 @@ class RangeBuilder:
     def _check_buildable(
         self, header: BlockHeader, offsets: Sequence[int], verdicts: bytes, prepared: Prepared
     ) -> None:
-        for offset, verdict, event, reason in zip(
-            offsets, verdicts, prepared.events, prepared.reasons, strict=True
+        for offset, verdict, value, reason in zip(
+            offsets, verdicts, prepared.values, prepared.reasons, strict=True
         ):
-            if verdict == Verdict.ACCEPTED and event is None:
+            if verdict == Verdict.ACCEPTED and value is None:
                 raise Bug(
                     f"Offset {offset} of partition {header.partition} was accepted under rules version "
                     f"{header.rules_version}, and this code (version {self._rules.rules_version}) cannot build its event.",
@@ -192,29 +193,28 @@ class RangeBuilder:
             count=count,
         )
 
+    @staticmethod
     def _outputs(
-        self,
         records: Sequence[RawRecord],
         columns: Prepared,
         verdicts: bytes,
         reasons: Sequence[int],
         firsts: Sequence[int],
     ) -> Outputs:
-        out, encode = Outputs(), self._rules.encode
-        for position, (record, verdict) in enumerate(zip(records, verdicts, strict=True)):
-            if verdict == Verdict.ACCEPTED:
-                event = columns.events[position]
-                assert event is not None
-                out.clean_offsets.append(record.offset)
-                out.clean_keys.append(columns.ids[position])
-                out.clean_values.append(encode(event))
-                out.fingerprints.append(columns.fingerprints[position])
-            elif verdict == Verdict.QUARANTINED:
-                reason = reasons[position]
-                detail = columns.details.get(position, "") if reason == columns.reasons[position] else ""
+        accepted = [at for at, verdict in enumerate(verdicts) if verdict == _ACCEPTED]
+        out = Outputs(
+            [records[at].offset for at in accepted],
+            [columns.ids[at] for at in accepted],
+            [value for at in accepted if (value := columns.values[at]) is not None],
+            [columns.fingerprints[at] for at in accepted],
+        )
+        for at, verdict in enumerate(verdicts):
+            if verdict == _QUARANTINED:
+                reason = reasons[at]
+                detail = columns.details.get(at, "") if reason == columns.reasons[at] else ""
                 if reason == Reason.ID_CONFLICT.number:
-                    detail = f"offset {firsts[position]} was accepted with this id and other content"
-                _add_quarantined(out, record, reason, detail)
+                    detail = f"offset {firsts[at]} was accepted with this id and other content"
+                _add_quarantined(out, records[at], reason, detail)
         return out
 
 
