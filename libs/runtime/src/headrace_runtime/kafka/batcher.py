@@ -24,13 +24,17 @@ _RECREATE_PAUSE_S = 0.2
 
 
 class _Request:
-    """One `add`: where its events went, and how many batches it still waits for."""
+    """One `add`: the batch and the row of each event, and how many batches it still waits for.
 
-    __slots__ = ("error", "future", "places", "waits_for")
+    Two lists and no list of pairs: a tuple per event is what the garbage collector would mostly be busy with.
+    """
+
+    __slots__ = ("batches", "error", "future", "rows", "waits_for")
 
     def __init__(self, future: asyncio.Future[list[int]]) -> None:
         self.future, self.waits_for = future, 0
-        self.places: list[tuple[_Open, int]] = []
+        self.batches: list[_Open] = []
+        self.rows: list[int] = []
         self.error: HeadraceError | None = None
 
     def conclude(self, error: HeadraceError | None) -> None:
@@ -41,7 +45,9 @@ class _Request:
         if self.waits_for or self.future.done():
             return
         if self.error is None:
-            self.future.set_result([batch.base + index for batch, index in self.places])
+            self.future.set_result(
+                [batch.base + row for batch, row in zip(self.batches, self.rows, strict=True)]
+            )
         else:
             self.future.set_exception(self.error)
             self.future.exception()  # an outcome that its caller no longer waits for is not worth a warning
@@ -148,7 +154,7 @@ class Batcher:
         if self._closed or self._bytes_in_flight + size > self._max_bytes_in_flight:
             raise self._refusal()
         request = _Request(self._loop.create_future())
-        places, lanes, linger = request.places, self._lanes, False
+        batches, places, lanes, linger = request.batches, request.rows, self._lanes, False
         for partition, key, value, header in zip(partitions, keys, values, headers, strict=False):
             lane = lanes[partition]
             batch = lane.growing
@@ -156,7 +162,8 @@ class Batcher:
                 batch = lane.growing = _Open(self._loop.time() + self._deadline_s)
                 linger = True
             rows = batch.values
-            places.append((batch, len(rows)))
+            batches.append(batch)
+            places.append(len(rows))
             batch.keys.append(key)
             rows.append(value)
             batch.headers.append(header)
