@@ -290,9 +290,14 @@ SELECT file_id, count(*) FROM ops.stage_events_0 GROUP BY 1;
 SELECT s.dedup_id::text, s.event_date, s.src_partition, s.src_offset, s.file_id, s.row_number,
        e.event_date, e.src_partition, e.src_offset, e.file_id
 FROM ops.stage_events_0 s
-CROSS JOIN unnest(%s::date[]) d(day)
-JOIN analytics.events e ON e.dedup_id = s.dedup_id AND e.event_date = d.day
-WHERE d.day BETWEEN s.event_date - 1 AND s.event_date + 1;
+CROSS JOIN LATERAL (VALUES (s.event_date - 1), (s.event_date), (s.event_date + 1)) n(day)
+CROSS JOIN LATERAL (
+    SELECT e.event_date, e.src_partition, e.src_offset, e.file_id
+    FROM analytics.events e
+    WHERE e.dedup_id = s.dedup_id AND e.event_date = n.day
+    OFFSET 0
+) e
+WHERE n.day = ANY(%s::date[]);
 
 -- take_out_suppressed
 DELETE FROM ops.stage_events_0 s

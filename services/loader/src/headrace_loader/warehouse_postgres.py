@@ -2,7 +2,7 @@
 
 The stage table takes what decides about a row and what rollups are made of. Once it is decided which rows are absent,
 the files' full rows go straight into the events table, in the same transaction and by the same COPY: a wide row is
-written once (ADR 0006).
+written once (ADR 0008).
 """
 
 from __future__ import annotations
@@ -271,13 +271,7 @@ class PostgresSession:
         days = [row[0] for row in await self._connection.execute(ledger_sql.days_with_rows(existing))]
         if not days:
             return []
-        # Probe the index by id: without statistics on the stage table the planner may prefer to read whole days.
-        await self._connection.execute("SET LOCAL enable_hashjoin = off")
-        await self._connection.execute("SET LOCAL enable_mergejoin = off")
-        rows = await self._connection.execute(sql.stored_near(self._stage), [days])
-        await self._connection.execute("SET LOCAL enable_hashjoin = on")
-        await self._connection.execute("SET LOCAL enable_mergejoin = on")
-        return rows
+        return await self._connection.execute(sql.stored_near(self._stage), [days])
 
     async def _leave_out(self, places: Sequence[tuple[int, int]]) -> None:
         if places:

@@ -92,14 +92,22 @@ WHERE s.dedup_id IN (SELECT dedup_id FROM {stage.full_name} GROUP BY dedup_id HA
 
 
 def stored_near(stage: Table) -> str:
-    """Staged rows beside each copy in the events table that is within a day; parameter: the days that hold any row."""
+    """Staged rows beside each copy in the events table that is within a day; parameter: the days that hold any row.
+
+    The subquery is not to be flattened (OFFSET 0): so each probe goes to the one partition of its day, by the index.
+    """
     return f"""\
 SELECT s.dedup_id::text, s.event_date, s.src_partition, s.src_offset, s.file_id, s.row_number,
        e.event_date, e.src_partition, e.src_offset, e.file_id
 FROM {stage.full_name} s
-CROSS JOIN unnest(%s::date[]) d(day)
-JOIN {EVENTS.full_name} e ON e.dedup_id = s.dedup_id AND e.event_date = d.day
-WHERE d.day BETWEEN s.event_date - 1 AND s.event_date + 1"""
+CROSS JOIN LATERAL (VALUES (s.event_date - 1), (s.event_date), (s.event_date + 1)) n(day)
+CROSS JOIN LATERAL (
+    SELECT e.event_date, e.src_partition, e.src_offset, e.file_id
+    FROM {EVENTS.full_name} e
+    WHERE e.dedup_id = s.dedup_id AND e.event_date = n.day
+    OFFSET 0
+) e
+WHERE n.day = ANY(%s::date[])"""
 
 
 def leave_out(stage: Table) -> str:
