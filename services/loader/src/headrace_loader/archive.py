@@ -12,7 +12,7 @@ import zstandard
 
 from headrace_core.block import Verdict
 from headrace_core.events import columns_of
-from headrace_core.manifest import File, content_sum, row_digest
+from headrace_core.manifest import File, content_of_rows, content_sum
 from headrace_core.raw_lines import RAW_LINES_VERSION
 from headrace_core.reasons import Reason, reason_of
 from headrace_core.verdict_rows import VERDICT_ROWS_VERSION, VerdictRow
@@ -51,7 +51,7 @@ def build_verdicts(cut: Cut[VerdictTuple]) -> Contents:
         objects=((cut.key, data),),
         file=_file(cut.key, len(cut.rows), data),
         schema_version=VERDICT_ROWS_VERSION,
-        content=content_sum(map(row_digest, ids, partitions, offsets, fingerprints)),
+        content=content_of_rows(ids, partitions, offsets, fingerprints),
         rows_by_event_date={},
     )
 

@@ -20,7 +20,7 @@ import pyarrow as pa
 from headrace_core.errors import Bug, RetryLater
 from headrace_core.events import SCHEMA_VERSION, CleanEvent, columns_of, decode_clean
 from headrace_core.keys import file_id
-from headrace_core.manifest import File, content_sum, row_digest
+from headrace_core.manifest import File, content_of_rows
 from headrace_loader.intakes import EventRow
 from headrace_loader.parquet import Overflow, arrow_schema, columns_from, encode_parquet
 from headrace_loader.stage_messages import Contents, Cut
@@ -92,7 +92,7 @@ def _content(events: Sequence[CleanEvent], fingerprints: Sequence[bytes]) -> str
     numbers = struct.unpack(f">{len(fingerprints)}Q", b"".join(fingerprints))
     ids = map(attrgetter("dedup_id"), events)
     partitions, offsets = map(attrgetter("src_partition"), events), map(attrgetter("src_offset"), events)
-    return content_sum(map(row_digest, ids, partitions, offsets, numbers))
+    return content_of_rows(ids, partitions, offsets, numbers)
 
 
 def _encoded(events: Sequence[CleanEvent], cut: Cut[EventRow], overflow: Overflow) -> bytes:

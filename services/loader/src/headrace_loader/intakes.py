@@ -37,13 +37,17 @@ class EventIntake:
 
     def rows(self, records: Sequence[Record]) -> tuple[list[int], list[EventRow]]:
         """See `Intake`: one row per record; the source offset stands in a header."""
-        sources: list[int] = []
-        rows: list[EventRow] = []
-        for record in records:
-            source, fingerprint = _event_headers(record)
-            sources.append(int.from_bytes(source, "big", signed=True))
-            rows.append((record.value or b"", fingerprint))
-        return sources, rows
+        heads = [record.headers for record in records]
+        pairs = [
+            (head[0][1], head[1][1])
+            for head in heads
+            if len(head) == 2 and head[0][0] == HEADER_SOURCE_OFFSET and head[1][0] == HEADER_FINGERPRINT
+        ]
+        if len(pairs) != len(records) or not all(source and fingerprint for source, fingerprint in pairs):
+            pairs = [_event_headers(record) for record in records]
+        sources = [int.from_bytes(source or b"", "big", signed=True) for source, _ in pairs]
+        values = [record.value or b"" for record in records]
+        return sources, [(value, pair[1] or b"") for value, pair in zip(values, pairs, strict=True)]
 
     def size_bytes(self, rows: Sequence[EventRow]) -> int:
         """See `Intake`."""
@@ -51,13 +55,8 @@ class EventIntake:
 
 
 def _event_headers(record: Record) -> tuple[bytes, bytes]:
-    """Headers ``s`` and ``f``, in any order; written in this order they are found at once."""
-    headers = record.headers
-    if len(headers) == 2:
-        (first, source), (second, fingerprint) = headers
-        if first == HEADER_SOURCE_OFFSET and second == HEADER_FINGERPRINT and source and fingerprint:
-            return source, fingerprint
-    found = dict(headers)
+    """Headers ``s`` and ``f`` of a record that has them in another order than dedup writes, or not at all."""
+    found = dict(record.headers)
     source, fingerprint = found.get(HEADER_SOURCE_OFFSET), found.get(HEADER_FINGERPRINT)
     if not source or not fingerprint:
         raise Bug(
