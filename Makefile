@@ -44,10 +44,10 @@ unit: $(READY) ## Pure tests: seconds
 	$(BIN)/pytest tests/unit tests/house -n 2 $(ARGS)
 
 contract: $(READY) ## One suite per port, on every adapter
-	$(BIN)/pytest tests/contract $(ARGS)
+	$(BIN)/pytest tests/contract -n 2 --dist loadgroup $(ARGS)
 
 integration: $(READY) ## Services against the real Kafka, S3 server and PostgreSQL
-	$(BIN)/pytest tests/integration $(ARGS)
+	$(BIN)/pytest tests/integration -n 2 --dist loadgroup $(ARGS)
 
 chaos: $(READY) ## The seeded state machine and its planted bugs
 	$(BIN)/pytest tests/chaos -n 2 $(ARGS)

@@ -46,7 +46,9 @@ class _Listening(MemoryObjectStore):
 class _World:
     def __init__(self, limits: LoadLimits | None = None) -> None:
         clock = ManualClock()
-        self.life = Lifecycle("load", ProcessSettings.model_validate({"instance": "t"}), clock, Telemetry("t", "t"))
+        self.life = Lifecycle(
+            "load", ProcessSettings.model_validate({"instance": "t"}), clock, Telemetry("t", "t")
+        )
         self.store = _Listening()
         self.warehouse = _Flaky()
         self.told: list[LedgerEntry] = []
