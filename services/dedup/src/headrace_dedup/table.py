@@ -99,16 +99,14 @@ class IdTable:
 
     def _set(self, keys: _U64, values: _U64) -> None:
         slot, found = self._find(keys)
-        self._slots.entries[slot[found]] = values[found]
-        missing = ~found
-        count = int(missing.sum())
-        if not count:
-            return
-        keys, values, slot = keys[missing], values[missing], slot[missing]
+        count = len(keys) - int(np.count_nonzero(found))
         if self._used + count > _scaled(self.capacity, _FULL_PERCENT):
             self._make_room(count)
-            slot, _ = self._find(keys)
-        self._claim(keys, values, slot)
+            slot, found = self._find(keys)  # what was expired may be gone
+            count = len(keys) - int(np.count_nonzero(found))
+        self._slots.entries[slot[found]] = values[found]
+        missing = ~found
+        self._claim(keys[missing], values[missing], slot[missing])
         self._used += count
 
     def _claim(self, keys: _U64, values: _U64, slot: _Index) -> None:
