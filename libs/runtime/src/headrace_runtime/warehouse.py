@@ -22,10 +22,10 @@ _GRACE_S = 5.0
 """The client's deadline lies this much after the server's, so that the server's own words arrive where it has any."""
 
 _RETRY = (
-    pg.OperationalError,
-    pg.TransactionRollback,
+    pg.IdleInTransactionSessionTimeout,
     pg.LockNotAvailable,
     pg.QueryCanceled,
+    pg.TransactionRollback,
     pg.UniqueViolation,  # another writer was there first: the next attempt reads what it wrote
 )
 _SETUP = (
@@ -39,6 +39,7 @@ _SETUP = (
     pg.DiskFull,
 )
 _REFUSED = (pg.DataError, pg.IntegrityError, pg.ProgramLimitExceeded)
+_LOST = (psycopg.OperationalError, TimeoutError, OSError)
 
 
 class CommitUnknown(Unavailable):
@@ -55,19 +56,19 @@ def translate(error: BaseException) -> HeadraceError:
             fix="Run `python -m headrace_loader migrate`, check the role's grants and the server's free space.",
             code="warehouse_setup",
         )
+    if isinstance(error, _RETRY) or (isinstance(error, _LOST) and not isinstance(error, _REFUSED)):
+        return Unavailable(
+            "The warehouse does not answer as it should.",
+            why=detail,
+            fix="Nothing to do here if it passes: the step is tried again. Otherwise look at the server's log.",
+            code="warehouse_unavailable",
+        )
     if isinstance(error, _REFUSED):
         context = getattr(getattr(error, "diag", None), "context", None)
         return BadData(
             "The warehouse refuses the data.",
             why=f"{detail} {context or ''}".strip(),
             code="warehouse_refused",
-        )
-    if isinstance(error, (*_RETRY, TimeoutError, OSError)):
-        return Unavailable(
-            "The warehouse does not answer as it should.",
-            why=detail,
-            fix="Nothing to do here if it passes: the step is tried again. Otherwise look at the server's log.",
-            code="warehouse_unavailable",
         )
     return Bug("A statement is wrong.", why=detail, fix="Report this with the server's log.", code="sql")
 
