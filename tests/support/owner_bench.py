@@ -186,19 +186,16 @@ class Driven:
 
     def land_outputs(self) -> "Driven":
         """Append what waits for clean and quarantine, and acknowledge it."""
-        for kind in (m.AppendClean, m.AppendQuarantine):
-            if self.has(kind):
-                action = self.take(kind)
-                self._append(action)
-                self.tell(m.OutputAppended(action.ticket))
-        return self
-
-    def _append(self, action: m.AppendClean | m.AppendQuarantine) -> None:
-        if isinstance(action, m.AppendClean):
-            self.bench.clean += action.offsets
-        else:
-            for offset, headers in zip(action.offsets, action.headers, strict=True):
+        if self.has(m.AppendClean):
+            clean = self.take(m.AppendClean)
+            self.bench.clean += clean.offsets
+            self.tell(m.OutputAppended(clean.ticket))
+        if self.has(m.AppendQuarantine):
+            quarantine = self.take(m.AppendQuarantine)
+            for offset, headers in zip(quarantine.offsets, quarantine.headers, strict=True):
                 self.bench.quarantine.append((offset, dict(headers)["q"].decode()))
+            self.tell(m.OutputAppended(quarantine.ticket))
+        return self
 
     def settle(self) -> "Driven":
         """Let everything land until nothing waits."""
