@@ -16,6 +16,7 @@ from headrace_local.stack import LocalStack
 
 pytestmark = pytest.mark.xdist_group("ingest")
 
+DOORS = pytest.mark.parametrize("path", [b"/v1/events", b"/v1/events?door=asgi"], ids=["fast-lane", "asgi"])
 AUTH = b"Authorization: Basic " + base64.b64encode(f"{KEY}:".encode())
 EVENT = b'{"type":"track","name":"E","id":"wire"}'
 
@@ -93,24 +94,31 @@ async def test_contradictions_are_refused_and_the_connection_closed(
     await assert_good_traffic(service)
 
 
-async def test_chunked_bodies(service: IngestService) -> None:
+@DOORS
+async def test_chunked_bodies(service: IngestService, path: bytes) -> None:
     body = chunked(EVENT[:10], EVENT[10:]) + b"0\r\n\r\n"
-    assert statuses(await talk(service, request(body, b"Transfer-Encoding: chunked"))) == [200]
+    assert statuses(await talk(service, request(body, b"Transfer-Encoding: chunked", path=path))) == [200]
     with_extension = b"%x;name=value\r\n%s\r\n0\r\n\r\n" % (len(EVENT), EVENT)
-    assert statuses(await talk(service, request(with_extension, b"Transfer-Encoding: chunked"))) == [200]
+    assert statuses(
+        await talk(service, request(with_extension, b"Transfer-Encoding: chunked", path=path))
+    ) == [200]
 
 
-async def test_chunked_bodies_are_bounded_while_received(service: IngestService) -> None:
+@DOORS
+async def test_chunked_bodies_are_bounded_while_received(service: IngestService, path: bytes) -> None:
     part = chunked(b"x" * 65536)
-    head = request(b"", b"Transfer-Encoding: chunked")
+    head = request(b"", b"Transfer-Encoding: chunked", path=path)
     received = await talk(service, head, *[part] * 40)
     assert statuses(received)[0] == 413
     assert b"body_too_large" in received
     await assert_good_traffic(service)
 
 
-async def test_a_declared_size_over_the_limit_is_refused_before_the_body(service: IngestService) -> None:
-    head = request(b"", b"Content-Length: %d" % (WIRE_LIMIT_BYTES + 1))
+@DOORS
+async def test_a_declared_size_over_the_limit_is_refused_before_the_body(
+    service: IngestService, path: bytes
+) -> None:
+    head = request(b"", b"Content-Length: %d" % (WIRE_LIMIT_BYTES + 1), path=path)
     received = await talk(service, head)
     assert statuses(received) == [413]
 
@@ -137,9 +145,10 @@ async def test_header_sections_are_bounded(service: IngestService) -> None:
     assert statuses(fine) == [200]
 
 
-async def test_a_slow_body_is_cut_off(service: IngestService) -> None:
+@DOORS
+async def test_a_slow_body_is_cut_off(service: IngestService, path: bytes) -> None:
     pieces = [b'{"a":"', *[b"x"] * 6]
-    received = await talk(service, request(b"", b"Content-Length: 5000"), *pieces, pause_s=0.1)
+    received = await talk(service, request(b"", b"Content-Length: 5000", path=path), *pieces, pause_s=0.1)
     assert statuses(received) == [408]
     await assert_good_traffic(service)
 
@@ -149,8 +158,9 @@ async def test_a_slow_header_section_is_cut_off(service: IngestService) -> None:
     assert statuses(received) == [408]
 
 
-async def test_many_stuck_connections_leave_good_traffic_alone(service: IngestService) -> None:
-    head = request(b'{"a"', b"Content-Length: 1000")
+@DOORS
+async def test_many_stuck_connections_leave_good_traffic_alone(service: IngestService, path: bytes) -> None:
+    head = request(b'{"a"', b"Content-Length: 1000", path=path)
     stuck = [asyncio.create_task(talk(service, head)) for _ in range(200)]
     await asyncio.sleep(0.3)
     await assert_good_traffic(service)
@@ -158,9 +168,10 @@ async def test_many_stuck_connections_leave_good_traffic_alone(service: IngestSe
     assert await service.metric("headrace_ingest_bytes_in_flight") == 0
 
 
-async def test_a_sender_that_leaves_gives_its_bytes_back(service: IngestService) -> None:
+@DOORS
+async def test_a_sender_that_leaves_gives_its_bytes_back(service: IngestService, path: bytes) -> None:
     _, writer = await asyncio.open_connection(LOOPBACK, service.port)
-    writer.write(request(b"x" * 50_000, b"Content-Length: 100000"))
+    writer.write(request(b"x" * 50_000, b"Content-Length: 100000", path=path))
     await writer.drain()
     await asyncio.sleep(0.3)
     assert await service.metric("headrace_ingest_bytes_in_flight") == 50_000
@@ -169,12 +180,25 @@ async def test_a_sender_that_leaves_gives_its_bytes_back(service: IngestService)
     assert await service.metric("headrace_ingest_bytes_in_flight") == 0
 
 
-async def test_pipelined_requests_are_answered_in_order(service: IngestService) -> None:
-    first, second = sized(EVENT), sized(b"[" + EVENT + b",5]")
+@DOORS
+async def test_pipelined_requests_are_answered_in_order(service: IngestService, path: bytes) -> None:
+    first, second = sized(EVENT, path=path), sized(b"[" + EVENT + b",5]", path=path)
     third = sized(b"{", path=b"/v1/batch")
     received = await talk(service, first + second + third, pause_s=0.5, within_s=4.0)
     assert statuses(received) == [200, 200, 400]
     assert received.index(b"null") < received.index(b"undecodable_body")
+
+
+async def test_past_the_connection_limit_senders_are_told(ingest_stack: LocalStack) -> None:
+    async with ingest_service(ingest_stack, max_connections=5) as service:
+        held = [await asyncio.open_connection(LOOPBACK, service.port) for _ in range(5)]
+        received = await talk(service, sized(EVENT))
+        assert statuses(received) == [503]
+        assert b"retry-after: " in received
+        for _, writer in held:
+            writer.close()
+        await asyncio.sleep(0.2)
+        await assert_good_traffic(service)
 
 
 async def test_expect_100_continue(service: IngestService) -> None:
@@ -183,10 +207,11 @@ async def test_expect_100_continue(service: IngestService) -> None:
     assert statuses(received) == [100, 200]
 
 
-async def test_http_1_0_and_close(service: IngestService) -> None:
-    old = sized(EVENT).replace(b"HTTP/1.1", b"HTTP/1.0")
+@DOORS
+async def test_http_1_0_and_close(service: IngestService, path: bytes) -> None:
+    old = sized(EVENT, path=path).replace(b"HTTP/1.1", b"HTTP/1.0")
     assert statuses(await talk(service, old)) == [200]
-    assert b"connection: close" in await talk(service, sized(EVENT, b"Connection: close"))
+    assert b"connection: close" in await talk(service, sized(EVENT, b"Connection: close", path=path))
 
 
 @pytest.mark.parametrize(

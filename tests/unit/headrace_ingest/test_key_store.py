@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from pathlib import Path
 
 import pytest
 
+from headrace_core.clock import ManualClock
 from headrace_core.errors import ConfigurationError, ExitCode
 from headrace_core.write_keys import key_entry
+from headrace_ingest import key_store
 from headrace_ingest.__main__ import main
 from headrace_ingest.key_store import KeyStore
+from headrace_runtime.process import Lifecycle
+from headrace_runtime.settings import ProcessSettings
+from headrace_runtime.telemetry import Telemetry
 
 
 def write(path: Path, keys: dict[str, list[str]], pepper: bytes | None = None) -> None:
@@ -100,3 +106,25 @@ def test_hash_key_makes_a_new_one(capsys: pytest.CaptureFixture[str]) -> None:
     out, err = capsys.readouterr()
     key = err.rsplit(" ", 1)[1].strip()
     assert json.loads(out)["hash"] == key_entry(key).hash
+
+
+async def test_the_file_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(key_store, "_LOOK_EVERY_S", 0.01)
+    path = tmp_path / "keys.yaml"
+    write(path, {"web": ["old"]})
+    store = KeyStore(path, None)
+    settings = ProcessSettings.model_validate({"instance": "test"})
+    telemetry = Telemetry("test", "test")
+    life = Lifecycle("test", settings, ManualClock(), telemetry)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(store.follow(life))
+        path.write_bytes(b"{")
+        await asyncio.sleep(0.05)
+        assert store.find("old") is not None
+        write(path, {"web": ["new"]})
+        async with asyncio.timeout(5):
+            while store.find("new") is None:  # noqa: ASYNC110  (the store tells nobody)
+                await asyncio.sleep(0.01)
+        life.stopping.set()
+    assert store.find("old") is None
+    telemetry.shutdown()

@@ -94,6 +94,9 @@ class FastLaneProtocol(GuardedProtocol):
         """The header section is whole: this lane, or uvicorn's."""
         if not self.headers_fit():
             return
+        if len(self.connections) > self.connection_limit:
+            self.refuse(RefusalCode.OVERLOADED)
+            return
         route = _HOT.get(self.url)
         if route is not None and self.parser.get_method() == b"POST" and self._is_free():
             headers = dict(self.headers)
@@ -113,9 +116,6 @@ class FastLaneProtocol(GuardedProtocol):
         hot = _HotCycle(request, keep_alive=keep_alive)
         self.cycle = hot  # type: ignore[assignment]  # see _HotCycle
         self._hot = hot
-        if len(self.connections) > self.connection_limit:
-            self._refuse_hot(hot, RefusalCode.OVERLOADED)
-            return
         declared = request.headers.get(b"content-length")
         if declared is not None and int(declared) > WIRE_LIMIT_BYTES:
             self._refuse_hot(hot, RefusalCode.BODY_TOO_LARGE)

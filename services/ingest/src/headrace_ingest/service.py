@@ -169,7 +169,6 @@ async def _http_server(
         server_header=False,
         date_header=False,
         proxy_headers=False,
-        limit_concurrency=settings.max_connections,
         timeout_keep_alive=_KEEP_ALIVE_S,
     )
     listener = listen(settings.http_host, settings.http_port)
