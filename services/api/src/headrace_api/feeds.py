@@ -71,7 +71,7 @@ class Feeds:
             tasks.create_task(self._tail("kafka", self._index, DEDUP_INDEX, self._count_blocks))
             tasks.create_task(self._tail("kafka", self._quarantine, EVENTS_QUARANTINE, self._count_refused))
             tasks.create_task(self._poll("kafka", self._read_ends))
-            tasks.create_task(self._poll("object store", self._read_manifests))
+            tasks.create_task(self._poll("s3", self._read_manifests))
             tasks.create_task(self._poll("warehouse", self._read_ledger))
 
     async def _poll(self, dependency: str, step: Callable[[], Awaitable[None]]) -> None:

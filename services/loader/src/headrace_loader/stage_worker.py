@@ -156,7 +156,8 @@ class StageWorker:
     def _tools(self, tp: TopicPartition, line: StageLine) -> StageTools:
         async def build(cut: Cut[Any]) -> Contents:
             async with self._builds:
-                return await asyncio.to_thread(line.build, cut)
+                with self._life.telemetry.span("stage file", key=cut.key, rows=len(cut.rows)):
+                    return await asyncio.to_thread(line.build, cut)
 
         return StageTools(
             store=self._store,
