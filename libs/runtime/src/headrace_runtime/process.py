@@ -17,6 +17,7 @@ import uvloop
 from headrace_core.clock import Clock, SystemClock
 from headrace_core.errors import ExitCode, HeadraceError
 from headrace_runtime.allocator import keep_freed_memory
+from headrace_runtime.collector import calm_collector
 from headrace_runtime.health import Health
 from headrace_runtime.settings import ProcessSettings
 from headrace_runtime.telemetry import Telemetry
@@ -127,6 +128,7 @@ def run(name: str, settings: ProcessSettings, main: Callable[[Lifecycle], Awaita
     """Run ``main`` until it returns; the process exit code. SIGTERM sets ``stopping`` and starts the grace period."""
     configure_logging(settings.log_level)
     keep_freed_memory()
+    calm_collector()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_main(name, settings, main))

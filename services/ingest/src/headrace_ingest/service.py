@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import random
 from collections.abc import AsyncIterator
@@ -38,12 +37,10 @@ _HTTP_CLOSE_SHARE, _BATCH_CLOSE_SHARE = 0.5, 0.3
 _KEEP_ALIVE_S = 75
 """Longer than the idle time of common load balancers, so that they and not we end a connection."""
 _HOUSEKEEPING_EVERY_S = 1.0
-_COLLECT_EVERY_ALLOCATIONS = 50_000
 
 
 async def run_service(life: Lifecycle, settings: IngestSettings) -> None:
     """Serve until the process is asked to stop. Raises ConfigurationError where a restart would not help."""
-    _calm_collector()
     keys = KeyStore(settings.write_keys_file, settings.write_keys_pepper_file)
     admission = Admission(settings.max_bytes_in_flight)
     tally = Tally(life.telemetry, admission)
@@ -73,14 +70,6 @@ async def run_service(life: Lifecycle, settings: IngestSettings) -> None:
     # Every connection is closed by now: what the batchers still hold has nobody left who waits for it.
     await log.close(intake)
     tally.flush()
-
-
-def _calm_collector() -> None:
-    """Requests make many short-lived containers and hardly a cycle: the default collector looks at them every other request,
-    and again and again at everything that was imported."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_COLLECT_EVERY_ALLOCATIONS, 20, 50)
 
 
 class _Log:

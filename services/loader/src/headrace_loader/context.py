@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -14,7 +13,6 @@ from headrace_loader.stage_lines import StageLine
 from headrace_loader.stage_worker import StageWorker
 from headrace_loader.staged_notes import StagedNotes
 from headrace_runtime.admin_http import admin_server
-from headrace_runtime.allocator import keep_freed_memory
 from headrace_runtime.kafka import KafkaConnection, KafkaGroup, KafkaLogAdmin, KafkaLogReader, KafkaLogWriter
 from headrace_runtime.process import Lifecycle
 from headrace_runtime.s3 import S3ObjectStore
@@ -23,14 +21,10 @@ __all__ = ["run_stage"]
 
 _START_DEADLINE_S = 15.0
 _RETRY_S = 1.0
-_GC_THRESHOLD = 100_000
 
 
 async def run_stage(life: Lifecycle, settings: StageSettings, lines: Sequence[StageLine]) -> None:
     """Serve health and metrics, and stage until the process is asked to stop."""
-    # Rows are acyclic and short-lived; by default the collector would walk them again and again.
-    gc.set_threshold(_GC_THRESHOLD, 20, 50)
-    keep_freed_memory()
     async with admin_server(settings.http_host, settings.http_port, life.health, life.telemetry):
         life.health.down("kafka", "No broker has answered yet.")
         life.health.down("group", "This worker owns no partitions yet.")
