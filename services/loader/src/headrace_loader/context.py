@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import Protocol, TypeVar
 
 from headrace_core.errors import Unavailable
 from headrace_core.topics import BATCHES_STAGED, EVENTS_RAW
@@ -22,6 +24,8 @@ __all__ = ["run_stage"]
 _START_DEADLINE_S = 15.0
 _RETRY_S = 1.0
 
+ResultT = TypeVar("ResultT")
+
 
 async def run_stage(life: Lifecycle, settings: StageSettings, lines: Sequence[StageLine]) -> None:
     """Serve health and metrics, and stage until the process is asked to stop."""
@@ -39,6 +43,8 @@ async def _worker(
 ) -> AsyncIterator[StageWorker | None]:
     """The worker with its clients started; None where the process was asked to stop before they were."""
     connection = KafkaConnection.from_settings(settings, client_id="headrace-loader")
+    topics = {topic.name: topic for topic in (*(line.topic for line in lines), EVENTS_RAW, BATCHES_STAGED)}
+    admin = KafkaLogAdmin(connection)
     reader, writer = KafkaLogReader(connection), KafkaLogWriter(connection)
     group = KafkaGroup(
         connection,
@@ -46,50 +52,57 @@ async def _worker(
         topics=[line.topic.name for line in lines],
         instance_id=settings.instance if settings.stage_static_member else None,
     )
-    async with AsyncExitStack() as stack:
-        log = await _log_identity(life, settings, connection, lines)
-        for client in (reader, writer, group):
-            if log is None or not await _started(life, client.start):
-                yield None
-                return
+
+    async def identify() -> LogIdentity:
+        return await read_log_identity(
+            admin, topics.values(), settings.partitions, deadline_s=_START_DEADLINE_S
+        )
+
+    async def begin(client: _Client) -> bool:
+        begun = await _patiently(life, partial(_start, client))
+        if begun:
             stack.push_async_callback(client.stop)
-        assert log is not None
-        store, notes = S3ObjectStore.from_settings(settings), StagedNotes(writer)
+        return begun is not None
+
+    async with AsyncExitStack() as stack:
+        log = await _patiently(life, identify) if await begin(admin) else None
+        # The group comes last: no partition is taken by a process that would refuse this log.
+        if log is None or not all([await begin(client) for client in (reader, writer, group)]):
+            yield None
+            return
         yield StageWorker(
-            life, settings, lines, log=log, reader=reader, group=group, store=store, notes=notes
+            life,
+            settings,
+            lines,
+            log=log,
+            identify=identify,
+            reader=reader,
+            group=group,
+            store=S3ObjectStore.from_settings(settings),
+            notes=StagedNotes(writer),
         )
 
 
-async def _log_identity(
-    life: Lifecycle, settings: StageSettings, connection: KafkaConnection, lines: Sequence[StageLine]
-) -> LogIdentity | None:
-    """Ids of the log, waited for as long as it takes; None where the process was asked to stop."""
-    admin, found = KafkaLogAdmin(connection), None
-    topics = {topic.name: topic for topic in (*(line.topic for line in lines), EVENTS_RAW, BATCHES_STAGED)}
+class _Client(Protocol):
+    async def start(self, *, deadline_s: float = ...) -> None: ...
 
-    async def read(*, deadline_s: float) -> None:
-        nonlocal found
-        await admin.start(deadline_s=deadline_s)
-        try:
-            found = await read_log_identity(
-                admin, topics.values(), settings.partitions, deadline_s=deadline_s
-            )
-        finally:
-            await admin.stop()
-
-    await _started(life, read)
-    return found
+    async def stop(self, *, deadline_s: float = ...) -> None: ...
 
 
-async def _started(life: Lifecycle, start: Callable[..., Awaitable[None]]) -> bool:
-    """Try until it succeeds; False where the process was asked to stop first."""
+async def _start(client: _Client) -> bool:
+    await client.start(deadline_s=_START_DEADLINE_S)
+    return True
+
+
+async def _patiently(life: Lifecycle, ask: Callable[[], Awaitable[ResultT]]) -> ResultT | None:
+    """The answer of the log, waited for as long as it takes; None where the process was asked to stop first."""
     while not life.stopping.is_set():
         try:
-            await start(deadline_s=_START_DEADLINE_S)
+            answer = await ask()
         except Unavailable as error:
             life.health.down("kafka", error.what)
             await life.sleep(_RETRY_S)
         else:
             life.health.up("kafka")
-            return True
-    return False
+            return answer
+    return None

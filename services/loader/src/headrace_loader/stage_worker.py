@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
-from headrace_core.errors import Unavailable
+from headrace_core.errors import ConfigurationError, Unavailable
 from headrace_loader.chain import ChainReader
 from headrace_loader.log_identity import LogIdentity
 from headrace_loader.settings import StageSettings
@@ -43,6 +43,7 @@ _SILENT_AFTER_S = 15.0
 _STUCK_AFTER_S = 180.0
 _HINT_DEADLINE_S = 5.0
 _LAG_EVERY_S = 5.0
+_IDENTITY_EVERY_S = 30.0
 _RETRY_S = 1.0
 _NO_GENERATION = -1
 
@@ -57,6 +58,7 @@ class StageWorker:
         lines: Sequence[StageLine],
         *,
         log: LogIdentity,
+        identify: Callable[[], Awaitable[LogIdentity]],
         reader: LogReader,
         group: GroupCoordination,
         store: ObjectStore,
@@ -64,7 +66,8 @@ class StageWorker:
     ) -> None:
         self._life, self._settings = life, settings
         self._lines = {line.topic.name: line for line in lines}
-        self._log_identity, self._reader, self._group = log, reader, group
+        self._log_identity, self._identify = log, identify
+        self._reader, self._group = reader, group
         self._store, self._notes = store, notes
         self._partitions: dict[TopicPartition, PartitionStage] = {}
         self._tasks: dict[TopicPartition, asyncio.Task[None]] = {}
@@ -206,19 +209,21 @@ class StageWorker:
         if self._reassign:
             self._reader.assign(self._reading)
             self._reassign = False
-        within_budget = self._held_bytes() < self._settings.stage_budget_bytes
+        within_budget = self.held_bytes < self._settings.stage_budget_bytes
         for tp in self._reading:
             if within_budget and self._partitions[tp].stager.wants_records:
                 self._reader.resume(tp)
             else:
                 self._reader.pause(tp)
 
-    def _held_bytes(self) -> int:
+    @property
+    def held_bytes(self) -> int:
+        """Rows held by all partitions, gathered and under way."""
         return sum(stage.stager.held_bytes for stage in self._partitions.values())
 
     def _relieve(self) -> None:
         """Past the budget the partition that gathered most cuts early, so that memory comes free."""
-        if self._held_bytes() < self._settings.stage_budget_bytes:
+        if self.held_bytes < self._settings.stage_budget_bytes:
             return
         idle = [stage for stage in self._partitions.values() if not stage.stager.busy]
         if idle:
@@ -290,6 +295,22 @@ class StageWorker:
                 kind = self._lines[tp.topic].kind
                 self._life.telemetry.gauge(
                     "headrace_stage_lag_records", lag, kind=kind, partition=str(tp.partition)
+                )
+
+    async def _watch_identity(self) -> None:
+        """A topic that is made anew under a running worker has other offsets: stop before they are taken for ours."""
+        while True:
+            await asyncio.sleep(_IDENTITY_EVERY_S)
+            try:
+                found = await self._identify()
+            except Unavailable:
+                continue
+            if found != self._log_identity:
+                raise ConfigurationError(
+                    "A topic or the cluster was made anew under this process.",
+                    why=f"It started on {self._log_identity}, which is now {found}.",
+                    fix="Follow the runbook for a recreated topic.",
+                    code="log_replaced",
                 )
 
     def _stuck(self) -> str | None:

@@ -15,7 +15,7 @@ is an `Intake` (records to rows) and what the driver builds from a Cut.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import islice
 from operator import lt
@@ -77,6 +77,11 @@ class _UnderWay(Generic[RowT]):
     contents: Contents | None = None
     manifest: Manifest | None = None
     failures: int = 0
+
+    def hold(self, contents: Contents) -> None:
+        """Hold what was built instead of the rows."""
+        self.contents, self.cut = contents, replace(self.cut, rows=[])
+        self.bytes = sum(len(data) for _, data in contents.objects)
 
 
 @dataclass(slots=True)
@@ -283,7 +288,7 @@ class Stager(Generic[RowT]):
             return []
         match answer, under_way.step:
             case Built(contents=contents), _Step.BUILD:
-                under_way.contents = contents
+                under_way.hold(contents)
                 return self._put(under_way)
             case ObjectsUnput(), _Step.PUT:
                 under_way.failures += 1
@@ -325,7 +330,7 @@ class Stager(Generic[RowT]):
             start=cut.start,
             end=cut.end,
             max_source_offset=cut.max_source_offset,
-            rows=len(cut.rows),
+            rows=contents.file.rows if contents else 0,
             files=(contents.file,) if contents else (),
             rows_by_event_date=contents.rows_by_event_date if contents else {},
             min_received_ts=contents.min_received_ts if contents else None,
