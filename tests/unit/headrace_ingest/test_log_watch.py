@@ -55,14 +55,26 @@ async def test_an_outage_is_hopeless_only_after_its_grace(
         return "id"
 
     monkeypatch.setattr(admin, "cluster_id", cluster_id)
-    watch = LogWatch(life, admin, grace_s=0.3)
+    clock = life.clock
+    assert isinstance(clock, ManualClock)
+    watch = LogWatch(life, admin, grace_s=5.0)
     follower = asyncio.create_task(watch.follow())
-    await asyncio.sleep(0.05)
-    seen = [(life.health.ready, watch.hopeless)]
-    for down, seconds in ((True, 0.1), (True, 0.4), (False, 0.1)):
-        state.down = down
-        await asyncio.sleep(seconds)
-        seen.append((life.health.ready, watch.hopeless))
-    assert seen == [(True, False), (False, False), (False, True), (True, False)]
+    await until_ready(life, ready=True)
+    state.down = True
+    await until_ready(life, ready=False)
+    seen = [watch.hopeless]
+    clock.advance(4)
+    seen.append(watch.hopeless)
+    clock.advance(2)
+    seen.append(watch.hopeless)
+    state.down = False
+    await until_ready(life, ready=True)
+    assert [*seen, watch.hopeless] == [False, False, True, False]
     life.stopping.set()
     await follower
+
+
+async def until_ready(life: Lifecycle, *, ready: bool) -> None:
+    async with asyncio.timeout(10):
+        while life.health.ready != ready:  # noqa: ASYNC110  (health tells only when asked)
+            await asyncio.sleep(0.01)

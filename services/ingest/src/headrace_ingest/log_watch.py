@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 
 from headrace_core.errors import ConfigurationError, Unavailable
@@ -46,13 +45,14 @@ class LogWatch:
 
     def __init__(self, life: Lifecycle, admin: LogAdmin, *, grace_s: float) -> None:
         self._life, self._admin, self._grace_s = life, admin, grace_s
-        self._loop = asyncio.get_running_loop()
         self._down_since: float | None = None
 
     @property
     def hopeless(self) -> bool:
         """Whether Kafka has been down for so long that a request is better refused at once."""
-        return self._down_since is not None and self._loop.time() - self._down_since > self._grace_s
+        return (
+            self._down_since is not None and self._life.clock.monotonic_s() - self._down_since > self._grace_s
+        )
 
     async def follow(self) -> None:
         """Probe until the process stops."""
@@ -69,14 +69,14 @@ class LogWatch:
 
     def _set_down(self, error: Unavailable) -> None:
         if self._down_since is None:
-            self._down_since = self._loop.time()
+            self._down_since = self._life.clock.monotonic_s()
             _log.warning("Kafka does not answer.", extra={"why": error.why})
         self._life.health.down(_COMPONENT, f"{error.what} {error.why}")
         self._life.telemetry.count("headrace_dependency_errors_total", dependency=_COMPONENT)
 
     def _set_up(self) -> None:
         if self._down_since is not None:
-            seconds = round(self._loop.time() - self._down_since, 1)
+            seconds = round(self._life.clock.monotonic_s() - self._down_since, 1)
             _log.info("Kafka answers again.", extra={"after_s": seconds})
         self._down_since = None
         self._life.health.up(_COMPONENT)
