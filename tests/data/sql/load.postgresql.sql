@@ -280,8 +280,8 @@ UNION
 SELECT file_id FROM ops.load_error WHERE released_ts IS NULL AND file_id = ANY(%s);
 
 -- stage_columns
-SELECT a.attname, format_type(a.atttypid, a.atttypmod)
-FROM pg_attribute a WHERE a.attrelid = to_regclass(%s) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum;
+SELECT a.attname FROM pg_attribute a
+WHERE a.attrelid = to_regclass(%s) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum;
 
 -- staged_rows
 SELECT file_id, count(*) FROM ops.stage_events_0 GROUP BY 1;

@@ -154,3 +154,13 @@ async def test_files_that_another_loader_loaded_are_passed_over() -> None:
     await asyncio.wait_for(second.run(), 10)
     assert other.told == []
     assert len(world.warehouse.rows) == 1
+
+
+async def test_a_loop_that_hangs_is_told_to_the_liveness_probe() -> None:
+    world = _World()
+    clock = world.life.clock
+    assert isinstance(clock, ManualClock)
+    await world.worker.run()
+    assert world.life.health.stuck() == {}
+    clock.advance(3600)
+    assert list(world.life.health.stuck()) == ["load"]

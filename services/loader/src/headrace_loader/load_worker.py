@@ -25,6 +25,8 @@ _log = logging.getLogger(__name__)
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 30.0
 _FETCHES_AT_ONCE = 4
+_STUCK_AFTER_S = 1800.0
+"""Every step has a deadline and fails before; a loop that is silent for longer hangs in a way that nobody foresaw."""
 _TRIES_OF_A_TORN_FILE = 2
 """A file that reads as torn is read once more: the network may have torn it, and setting it aside needs a person."""
 
@@ -58,11 +60,14 @@ class LoadWorker:
         self._announce = announce
         self._fetches = asyncio.Semaphore(_FETCHES_AT_ONCE)
         self._newest_received_us: int | None = None
+        self._turned_at_s = life.clock.monotonic_s()
 
     async def run(self) -> None:
         """Load until the process is asked to stop."""
         pause_s = _FIRST_PAUSE_S
+        self._life.health.watch("load", self._stuck)
         while not self._life.stopping.is_set():
+            self._turned_at_s = self._life.clock.monotonic_s()
             try:
                 more = await self.cycle()
             except Unavailable as error:
@@ -163,6 +168,14 @@ class LoadWorker:
         if self._newest_received_us is not None:
             age_s = self._life.clock.now_ms() / 1000 - self._newest_received_us / 1_000_000
             self._life.telemetry.gauge("headrace_load_freshness_seconds", age_s)
+
+    def _stuck(self) -> str | None:
+        silent_s = self._life.clock.monotonic_s() - self._turned_at_s
+        return (
+            f"The load has been silent for {silent_s:.0f} s."
+            if silent_s > _STUCK_AFTER_S + self._cadence_s
+            else None
+        )
 
     def _unavailable(self, error: Unavailable) -> None:
         component = "store" if isinstance(error, StoreUnavailable) else "warehouse"

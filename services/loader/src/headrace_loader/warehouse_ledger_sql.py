@@ -70,8 +70,8 @@ WHERE NOT EXISTS (
 )"""
 
 STAGE_COLUMNS = """\
-SELECT a.attname, format_type(a.atttypid, a.atttypmod)
-FROM pg_attribute a WHERE a.attrelid = to_regclass(%s) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum"""
+SELECT a.attname FROM pg_attribute a
+WHERE a.attrelid = to_regclass(%s) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum"""
 
 LOADED_UP_TO = f"""\
 SELECT chain_partition, max(chain_start)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from headrace_core.ddl import column_type, create_partition, create_stage_table
+from headrace_core.ddl import create_partition, create_stage_table
 from headrace_core.errors import BadData, Unavailable
 from headrace_core.tables import EVENTS, LOAD_LOCK_EVENTS, Table, events_partition, stage_table
 from headrace_loader import warehouse_ledger_sql as ledger_sql
@@ -122,8 +122,7 @@ class PostgresSession:
         """Missing partitions, and an empty stage table of the right shape."""
         await self._create_partitions({day for file in files for day in file.days})
         found = await self._connection.execute(ledger_sql.STAGE_COLUMNS, [self._stage.full_name])
-        expected = [(each.name, column_type(each, "postgresql")) for each in self._stage.columns]
-        if [name for name, _ in found] == [name for name, _ in expected]:
+        if tuple(row[0] for row in found) == self._stage.column_names:
             await self._connection.execute(f"TRUNCATE {self._stage.full_name}")
             return
         await self._connection.execute(f"DROP TABLE IF EXISTS {self._stage.full_name}")
