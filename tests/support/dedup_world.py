@@ -18,7 +18,7 @@ from headrace_local.installation import create_topics
 from headrace_local.ports import choose_ports
 from headrace_local.processes import ServiceProcess
 from headrace_local.stack import LocalStack
-from headrace_runtime.kafka import KafkaConnection, KafkaLogReader, KafkaLogWriter
+from headrace_runtime.kafka import KafkaConnection, KafkaLogAdmin, KafkaLogReader, KafkaLogWriter
 from headrace_runtime.ports_log import Batch, Record, TopicPartition
 
 __all__ = ["DedupWorld", "RawEvent", "native_event", "source_offset"]
@@ -170,6 +170,17 @@ class DedupWorld:
             for partition, records in index.items()
         }
 
+    async def lose_index(self) -> None:
+        """Delete every block."""
+        admin, reader = KafkaLogAdmin(self.connection), KafkaLogReader(self.connection)
+        await admin.start(deadline_s=_DEADLINE_S)
+        await reader.start(deadline_s=_DEADLINE_S)
+        tps = [TopicPartition(DEDUP_INDEX.name, partition) for partition in range(self.partitions)]
+        try:
+            await admin.delete_records(await reader.end_offsets(tps, deadline_s=_DEADLINE_S))
+        finally:
+            await asyncio.gather(admin.stop(), reader.stop())
+
     async def until_decided(self, within_s: float = 60.0) -> None:
         """Wait until every raw record has a verdict and every output of it is out."""
         async with asyncio.timeout(within_s):
@@ -183,7 +194,7 @@ class DedupWorld:
                     return
                 await asyncio.sleep(0.3)
 
-    async def check(self, events: Iterable[RawEvent], *, conflicts: bool = True) -> Counter[str]:
+    async def check(self, events: Iterable[RawEvent]) -> Counter[str]:
         """The promises on what stands in the topics now; counts of verdicts. All raw records must be decided."""
         raw = await self.read(EVENTS_RAW.name)
         clean, quarantine = await self.read(EVENTS_CLEAN.name), await self.read(EVENTS_QUARANTINE.name)

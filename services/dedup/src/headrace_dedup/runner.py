@@ -78,6 +78,11 @@ class PartitionRunner:
             m.Ended: self._end,
         }
 
+    @property
+    def component(self) -> str:
+        """Its name in readiness, where the caller has put it down."""
+        return self._reads.component
+
     def tell(self, event: m.Event) -> None:
         """Hand an event to the owner, in turn."""
         self._events.append(event)
@@ -85,8 +90,7 @@ class PartitionRunner:
 
     async def run(self) -> bool:
         """Own the partition until the end; whether that was clean. Raises the error with which the owner stopped."""
-        component = self._reads.component
-        self._health.down(component, "The index is being read.")
+        component = self.component
         self._health.watch(component, self._stuck)
         self._progress_s = self._now()
         self._idle_due = self._now() + self._settings.dedup_idle_block_s
@@ -94,11 +98,14 @@ class PartitionRunner:
             self._answer(self._reads.begin())
             while self._ended is None:
                 self._handle(await self._next_event())
+        except HeadraceError as error:
+            self._health.down(component, str(error))
+            raise
         finally:
             self._feed.leave(self.names.raw)
             self._health.watch(component, lambda: None)
-            self._health.forget(component)
             await self._cancel_tasks()
+        self._health.forget(component)
         return self._ended.clean
 
     # Events
@@ -159,7 +166,7 @@ class PartitionRunner:
         elif not before or owner.buffered < before:
             self._range_due = self._progress_s + self._settings.dedup_range_wait_s
         if owner.phase == "live" and was != "live":
-            self._health.up(self._reads.component)
+            self._health.up(self.component)
         self._feed.hold(self.names.raw, not owner.wants_records)
 
     def _stuck(self) -> str | None:
@@ -174,7 +181,7 @@ class PartitionRunner:
     # Tasks
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work, name=self._reads.component)
+        task = asyncio.get_running_loop().create_task(work, name=self.component)
         self._tasks.add(task)
         task.add_done_callback(self._task_done)
 
@@ -252,7 +259,7 @@ class PartitionRunner:
 
     def _pause(self, action: m.Paused) -> None:
         _log.error("A partition is paused.", extra={**self._fields, "error": str(action.error)})
-        self._health.down(self._reads.component, str(action.error))
+        self._health.down(self.component, str(action.error))
 
     def _stop(self, action: m.Stop) -> None:
         raise action.error
@@ -292,7 +299,7 @@ class PartitionRunner:
                 return False
             if await group.confirm_ownership(deadline_s=_CONFIRM_DEADLINE_S):
                 return raw in group.owned
-            self._health.down(self._reads.component, "The group coordinator does not confirm the ownership.")
+            self._health.down(self.component, "The group coordinator does not confirm the ownership.")
         raise AssertionError("pauses never end")
 
 

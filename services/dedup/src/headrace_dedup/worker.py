@@ -83,6 +83,7 @@ class Worker:
             self._hand_over(tp)
         for tp in sorted(owned - self._tasks.keys(), key=lambda tp: tp.partition):
             runner = self._runners[tp] = self._new_runner(tp.partition)
+            self._life.health.down(runner.component, "The index is being read.")
             self._tasks[tp] = asyncio.create_task(runner.run(), name=f"partition-{tp.partition}")
 
     def _hand_over(self, tp: TopicPartition) -> None:
