@@ -20,6 +20,12 @@ from headrace_loader.warehouse_postgres import PostgresSession, PostgresWarehous
 
 STEPS = ("lock", "ledger_of", "copy", "staged_rows", "insert_absent", "add_rollups", "record", "commit")
 
+_FOREIGN_ROW = """\
+INSERT INTO ops.stage_events_0 (
+    row_number, dedup_id, event_date, src_partition, src_offset, file_id, event_ts, is_late, source, event_type,
+    identity_status, user_key
+) VALUES (0, gen_random_uuid(), '2026-11-20', 0, 0, 42, '2026-11-20', false, 's', 'track', 'anonymous', 'a:x')"""
+
 
 @pytest.fixture
 def harness(warehouse_dsn: str) -> PostgresHarness:
@@ -205,3 +211,37 @@ async def test_readers_are_not_locked_out_by_a_new_day(harness: PostgresHarness)
         tomorrow = staged_file([clean_row("t", at=DAY + timedelta(days=1), offset=900)], start=900)
         await asyncio.wait_for(_load(harness.warehouse, [tomorrow]), 20)
     assert len(await harness.rows()) == 21
+
+
+async def test_rows_of_another_load_in_the_stage_table_end_the_transaction(
+    harness: PostgresHarness,
+) -> None:
+    """Another worker of the slot committed them between our truncation and our count."""
+    files, planted = _files(count=1), [_FOREIGN_ROW]
+    await _load(harness.warehouse, [staged_file([clean_row("before", offset=900)], start=900)])
+
+    class Shared(PostgresWarehouse):
+        async def session(self) -> WarehouseSession:
+            session = await super().session()
+            begin = session.begin
+
+            async def begin_late() -> None:
+                if planted:
+                    await harness.query(planted.pop())
+                await begin()
+
+            session.begin = begin_late  # type: ignore[method-assign] # the other worker acts here
+            return session
+
+    with pytest.raises(Unavailable) as raised:
+        await _load(Shared(harness.dsn), files)
+    assert raised.value.code == "stage_table_shared"
+    assert len(await harness.rows()) == 1
+    await _load(Shared(harness.dsn), files)
+    await _check(harness, {"before", *(f"0-{row}" for row in range(20))})
+
+
+async def test_a_stage_table_of_an_older_shape_is_made_anew(harness: PostgresHarness) -> None:
+    await harness.query("CREATE TABLE ops.stage_events_0 (dedup_id uuid)")
+    await _load(harness.warehouse, _files(count=1))
+    await _check(harness, {f"0-{row}" for row in range(20)})
