@@ -73,7 +73,7 @@ def by_index(accepted: Accepted) -> dict[int, bytes]:
     return found
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(
     st.lists(st.one_of(st.integers(0, 99).map(good), st.sampled_from(BAD)), min_size=0, max_size=12),
 )
@@ -174,7 +174,7 @@ def test_an_undecodable_body_is_one_record(body: bytes) -> None:
     assert decode_note(headers_of(accepted.quarantine.headers[0])["q"]).reason == "undecodable_body"
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(st.lists(st.binary(max_size=60), max_size=8))
 def test_no_bytes_are_lost_or_raise(events: list[bytes]) -> None:
     assert by_index(accept(events, meta(), PARTITIONS, {})) == dict(enumerate(events))

@@ -7,6 +7,7 @@ import os
 import tracemalloc
 import zlib
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import zstandard
@@ -31,8 +32,8 @@ def _zstd_without_size(data: bytes) -> bytes:
 
 
 COMPRESSORS: dict[str, Compress] = {
-    "gzip": gzip.compress,
-    "deflate": zlib.compress,
+    "gzip": partial(gzip.compress, compresslevel=1),
+    "deflate": partial(zlib.compress, level=1),
     "zstd": zstandard.ZstdCompressor(level=1).compress,
 }
 ALL = [*COMPRESSORS.items(), ("deflate", _raw_deflate), ("zstd", _zstd_without_size)]
@@ -71,7 +72,7 @@ def test_truncated_and_foreign_bytes_are_broken(encoding: str, compress: Compres
 
 @pytest.mark.parametrize(("encoding", "compress"), list(COMPRESSORS.items()))
 def test_a_bomb_is_cut_off(encoding: str, compress: Compress) -> None:
-    bomb = compress(b"\0" * (1 << 26))
+    bomb = compress(b"\0" * (1 << 25))
     assert len(bomb) < WIRE_LIMIT_BYTES
     tracemalloc.start()
     try:
