@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headrace_core.clock import ManualClock
 from headrace_core.meta import META_LIMIT_BYTES, encode_meta
 from headrace_core.write_keys import IpPolicy, SourceEntry, key_entry
 from headrace_ingest.credentials import presented_key
+from headrace_ingest.request_ids import RequestIds
 from headrace_ingest.request_meta import (
     build_meta,
     client_address,
@@ -27,6 +29,14 @@ IDENTIFIER = request_id(1_790_000_000_000, b"\x01" * 10)
 def test_request_ids_sort_by_time() -> None:
     assert len(IDENTIFIER) == 32
     assert request_id(1, b"\xff" * 10) < request_id(2, b"\0" * 10)
+
+
+def test_request_ids_are_all_different() -> None:
+    ids = RequestIds(ManualClock())
+    made = [ids.next() for _ in range(2_000)]
+    assert len(set(made)) == len(made)
+    assert {len(identifier) for identifier in made} == {32}
+    assert len({identifier[:12] for identifier in made}) == 1
 
 
 @pytest.mark.parametrize(

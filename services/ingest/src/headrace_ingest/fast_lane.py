@@ -27,7 +27,6 @@ __all__ = ["FastLaneProtocol", "fast_lane_protocol"]
 
 _HOT = {path.encode(): route for path, route in HOT_PATHS.items()}
 _BODY_GRACE_S = 2.0
-_UNUSUAL_HEADERS = (b"expect", b"upgrade")
 
 
 class _NoEvent:
@@ -100,7 +99,7 @@ class FastLaneProtocol(GuardedProtocol):
         route = _HOT.get(self.url)
         if route is not None and self.parser.get_method() == b"POST" and self._is_free():
             headers = dict(self.headers)
-            if not any(name in headers for name in _UNUSUAL_HEADERS):
+            if b"expect" not in headers and b"upgrade" not in headers:
                 self._begin(self.intake.begin(route, headers, self.client[0] if self.client else None))
                 return
         self._hand_over()
@@ -112,8 +111,7 @@ class FastLaneProtocol(GuardedProtocol):
         return is_idle and not self.pipeline and not self.flow.write_paused
 
     def _begin(self, request: Request) -> None:
-        keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
-        hot = _HotCycle(request, keep_alive=keep_alive)
+        hot = _HotCycle(request, keep_alive=self.parser.should_keep_alive())
         self.cycle = hot  # type: ignore[assignment]  # see _HotCycle
         self._hot = hot
         declared = request.headers.get(b"content-length")

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -27,15 +26,14 @@ from headrace_ingest.limits import COMMA_LIMIT, UNDECODABLE_LIMIT_BYTES, WIRE_LI
 from headrace_ingest.log_sink import LogSink
 from headrace_ingest.log_watch import LogWatch
 from headrace_ingest.refusals import Refusal, RefusalCode
-from headrace_ingest.request_meta import build_meta, client_address, request_id, traceparent_of
+from headrace_ingest.request_ids import RequestIds
+from headrace_ingest.request_meta import build_meta, client_address, traceparent_of
 from headrace_ingest.routes import Route
 from headrace_ingest.tally import Tally
 from headrace_runtime.telemetry import Telemetry
 from headrace_runtime.telemetry import traceparent_of as span_traceparent
 
 __all__ = ["Intake", "Request"]
-
-_RANDOM_BYTES = 10
 
 
 class Request(NamedTuple):
@@ -82,6 +80,7 @@ class Intake:
         self._watch, self._admission = watch, admission
         self._tally, self._telemetry = tally, telemetry
         self._partitions, self._trusted_hops = partitions, trusted_hops
+        self._ids = RequestIds(clock)
         self._sink: LogSink | None = None
         self._closed = False
 
@@ -100,12 +99,12 @@ class Intake:
 
     def refuse(self, request: Request, refusal: Refusal, respond: Callable[[Answer], None]) -> None:
         """Answer a request whose body was not received."""
-        exchange = _Exchange(request, self._request_id(), respond, request.ticket.held)
+        exchange = _Exchange(request, self._ids.next(), respond, request.ticket.held)
         self._finish_refused(exchange, refusal)
 
     def submit(self, request: Request, body: bytes, respond: Callable[[Answer], None]) -> None:
         """Take a received request. ``respond`` is called once."""
-        exchange = _Exchange(request, self._request_id(), respond, len(body))
+        exchange = _Exchange(request, self._ids.next(), respond, len(body))
         try:
             sink = self._open_sink()
             accepted = self._decide(exchange, body)
@@ -113,9 +112,6 @@ class Intake:
             sink.append(accepted, lambda offsets, error: self._settled(exchange, offsets, error))
         except Refusal as refusal:
             self._finish_refused(exchange, refusal)
-
-    def _request_id(self) -> str:
-        return request_id(self._clock.now_ms(), os.urandom(_RANDOM_BYTES))
 
     def _open_sink(self) -> LogSink:
         if self._sink is None:
