@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -32,6 +33,7 @@ from headrace_core.meta import encode_index
 from headrace_core.raw_lines import decode_raw_line
 from headrace_core.reasons import Reason
 from headrace_core.topics import DEDUP_INDEX, EVENTS_CLEAN, EVENTS_RAW, HEADER_INDEX, HEADER_META
+from headrace_local.errors import ProcessFailedError
 from headrace_local.installation import create_topics
 from headrace_local.stack import LocalStack
 from headrace_runtime.kafka import KafkaConnection, KafkaLogAdmin, KafkaLogWriter
@@ -234,14 +236,32 @@ async def test_another_log_stops_the_worker(world: World) -> None:
     await until(gone)
     await admin.stop()
     await create_topics(world.stack.endpoints.kafka_bootstrap, P, 1)
-    with pytest.raises(Exception, match="foreign_chain"):
+    with pytest.raises(ProcessFailedError, match="foreign_chain"):
         await worker.process.start()
     assert worker.process.returncode == 78
 
 
+async def test_records_lost_before_they_were_staged_stop_the_worker(world: World) -> None:
+    await world.append(0, [*range(20)])
+    worker = world.role("stage")
+    await worker.process.start()
+    await world.staged_all()
+    await worker.process.stop()
+    await world.append(0, [*range(20, 80)])
+    admin = KafkaLogAdmin(KafkaConnection(world.stack.endpoints.kafka_bootstrap))
+    await admin.start()
+    await admin.delete_records({TopicPartition(EVENTS_CLEAN.name, 0): 50})
+    await admin.stop()
+    with suppress(ProcessFailedError):
+        await worker.process.start()
+    assert await worker.process.wait(30.0) == 78
+    assert "position_out_of_range" in (world.folder / "stage.log").read_text()
+    assert [manifest.end for manifest in await read_chain(world.store, "events", 0)] == [20]
+
+
 async def test_a_wrong_partition_count_stops_the_worker(world: World) -> None:
     worker = world.role("stage", partitions=P + 1)
-    with pytest.raises(Exception, match="topic_partitions"):
+    with pytest.raises(ProcessFailedError, match="topic_partitions"):
         await worker.process.start()
     assert worker.process.returncode == 78
 

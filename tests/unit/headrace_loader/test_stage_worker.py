@@ -12,12 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 from tests.support.clean_events import as_batch, clean_event
 
-from headrace_core.clock import SystemClock
+from headrace_core.clock import Clock, ManualClock, SystemClock
 from headrace_core.errors import ConfigurationError
 from headrace_core.manifest import Manifest, decode_manifest
 from headrace_core.notes import decode_staged_note
 from headrace_core.paths import chain_prefix
 from headrace_core.topics import BATCHES_STAGED, EVENTS_CLEAN, EVENTS_RAW
+from headrace_loader import stage_worker
 from headrace_loader.log_identity import LogIdentity, read_log_identity
 from headrace_loader.settings import StageSettings
 from headrace_loader.stage_lines import STAGE_LINES
@@ -25,7 +26,7 @@ from headrace_loader.stage_worker import StageWorker
 from headrace_loader.staged_notes import StagedNotes
 from headrace_runtime.memory_log import MemoryLog, MemoryLogAdmin, MemoryLogReader, MemoryLogWriter
 from headrace_runtime.memory_store import MemoryObjectStore, WriteFault
-from headrace_runtime.ports_log import TopicPartition, TopicSpec
+from headrace_runtime.ports_log import Records, TopicPartition, TopicSpec
 from headrace_runtime.process import Lifecycle
 from headrace_runtime.telemetry import Telemetry
 
@@ -113,7 +114,9 @@ async def until(check: Callable[[], Awaitable[bool]]) -> None:
 
 
 @asynccontextmanager
-async def running(**settings: object) -> AsyncIterator[World]:
+async def running(
+    clock: Clock | None = None, made: type[MemoryLogReader] = MemoryLogReader, **settings: object
+) -> AsyncIterator[World]:
     """A worker that runs for the time of the context and ends well."""
     log = MemoryLog(cluster_id="c1")
     admin = MemoryLogAdmin(log)
@@ -128,7 +131,7 @@ async def running(**settings: object) -> AsyncIterator[World]:
             **settings,
         }
     )
-    life = Lifecycle("stage", given, SystemClock(), Telemetry("stage", "w"))
+    life = Lifecycle("stage", given, clock or SystemClock(), Telemetry("stage", "w"))
     store, group, writer = MemoryObjectStore(), Group(), MemoryLogWriter(log)
     await writer.start()
 
@@ -141,7 +144,7 @@ async def running(**settings: object) -> AsyncIterator[World]:
         STAGE_LINES,
         log=await identify(),
         identify=identify,
-        reader=MemoryLogReader(log),
+        reader=made(log),
         group=group,
         store=store,
         notes=StagedNotes(writer),
@@ -149,7 +152,6 @@ async def running(**settings: object) -> AsyncIterator[World]:
     task = asyncio.create_task(worker.run())
     try:
         yield World(life, log, store, group, worker, writer)
-        assert not task.done()
     finally:
         life.stopping.set()
         async with asyncio.timeout(20):
@@ -261,6 +263,59 @@ async def test_hints_are_the_ends_of_chains() -> None:
             return world.group.offsets.get(tp) == 10
 
         await until(committed)
+
+
+class SilentReader(MemoryLogReader):
+    """A reader that gives no records though there are some, and no error either."""
+
+    async def fetch(self, *, max_wait_s: float, max_records: int = 10_000) -> dict[TopicPartition, Records]:
+        await asyncio.sleep(0.01)
+        return {}
+
+
+async def test_a_worker_that_makes_no_progress_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage_worker, "_LAG_EVERY_S", 0.02)
+    clock = ManualClock()
+    async with running(clock, SilentReader) as world:
+        await until(lambda: _is_ready(world))
+        await world.append(0, range(10))
+
+        async def told() -> bool:
+            return "10 records wait" in world.life.health.stuck().get("stage", "")
+
+        await asyncio.sleep(0.2)
+        assert not await told()
+        clock.advance(200)
+        await until(told)
+
+
+async def test_an_idle_worker_is_not_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage_worker, "_LAG_EVERY_S", 0.02)
+    clock = ManualClock()
+    async with running(clock) as world:
+        await until(lambda: _is_ready(world))
+        clock.advance(1000)
+        await asyncio.sleep(0.2)
+        assert world.life.health.stuck() == {}
+
+
+async def test_a_topic_made_anew_stops_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage_worker, "_IDENTITY_EVERY_S", 0.02)
+
+    async def replaced() -> None:
+        async with running() as world:
+            await until(lambda: _is_ready(world))
+            world.log.delete(EVENTS_CLEAN.name)
+            world.log.create(TopicSpec(EVENTS_CLEAN.name, P))
+            await asyncio.sleep(0.5)
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await replaced()
+    found = caught.value.subgroup(ConfigurationError)
+    assert found is not None
+    assert "log_replaced" in [
+        error.code for error in found.exceptions if isinstance(error, ConfigurationError)
+    ]
 
 
 async def test_a_wrong_partition_count_is_refused() -> None:

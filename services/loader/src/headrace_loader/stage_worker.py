@@ -87,9 +87,8 @@ class StageWorker:
     async def run(self) -> None:
         """Work until the process is asked to stop; then cut and store what is held, within half the grace period."""
         async with asyncio.TaskGroup() as tasks:
-            helpers = [
-                tasks.create_task(work) for work in (self._notes.run(), self._watch_lag(), self._commit())
-            ]
+            chores = (self._notes.run(), self._commit(), self._watch_lag(), self._watch_identity())
+            helpers = [tasks.create_task(chore) for chore in chores]
             try:
                 while not self._life.stopping.is_set():
                     await self._follow_group(tasks)
