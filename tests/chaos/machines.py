@@ -5,18 +5,20 @@ Each unguarded machine is the project's own with one decision replaced by the pl
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tests.chaos.guards import Guard
 from tests.chaos.rules import DictTable, SimulatedRules
 
 from headrace_core.block import BlockColumns, BlockHeader, Verdict
-from headrace_core.decide import DEAD, Decision, entry
+from headrace_core.decide import ABSENT, DEAD, Decision, decide, entry, entry_offset
 from headrace_core.manifest import ChainEnd
 from headrace_core.paths import ChainKind
 from headrace_core.topics import DEDUP_INDEX, EVENTS_CLEAN, EVENTS_RAW
+from headrace_dedup.history import History
 from headrace_dedup.messages import IdleDue, Prepared, RawRecord
 from headrace_dedup.owner import Owner
 from headrace_dedup.ports import Limits, OwnerIdentity, Table
@@ -41,6 +43,7 @@ __all__ = [
 
 _CLUSTER_ID = "simulated"
 _RANGE_RECORDS = 5
+_CRAMPED_SLOTS = 16
 
 TOPICS: dict[ChainKind, str] = {
     "events": EVENTS_CLEAN.name,
@@ -48,6 +51,39 @@ TOPICS: dict[ChainKind, str] = {
     "verdicts": DEDUP_INDEX.name,
 }
 """The topic whose offsets a chain counts."""
+
+
+class _LeaderClock(History):
+    """Block clocks that follow the leader's clock back, and an expiry of each block by its own."""
+
+    def append(self, start: int, clock_ms: int) -> int:
+        self.clock_ms = clock_ms
+        self._starts.append(start)
+        self._clocks.append(clock_ms)
+        return 0
+
+    def forgotten(self, offset: int, now_ms: int) -> bool:
+        """Whether the block of an accepted offset is older than the window; one that is not valid yet never is."""
+        at = bisect_right(self._starts, offset) - 1
+        return at >= 0 and self._clocks[at] <= now_ms - self._window_ms
+
+
+@dataclass(frozen=True, slots=True)
+class _Expiring:
+    """A table that shows no id whose block is older than the window by the leader's clock."""
+
+    table: Table
+    history: _LeaderClock
+    now_ms: int
+
+    def get_many(self, ids: Sequence[bytes]) -> list[int]:
+        return [
+            ABSENT if self.history.forgotten(entry_offset(value), self.now_ms) else value
+            for value in self.table.get_many(ids)
+        ]
+
+    def set_many(self, ids: Sequence[bytes], entries: Sequence[int]) -> None:
+        self.table.set_many(ids, entries)
 
 
 class UnguardedOwner(Owner):
@@ -108,12 +144,24 @@ class UnguardedOwner(Owner):
         return 0 if Guard.RUNNING_CLOCK in self.without else super()._clock_before()
 
     def _horizon(self, records: Sequence[RawRecord], place: Place) -> int:
+        self._first_append_ms = records[0].timestamp
         if Guard.HORIZON_AT_FIRST in self.without:
             newest = max(records, key=lambda record: record.timestamp)
             return super()._horizon([newest], place)
         return super()._horizon(records, place)
 
+    _first_append_ms = 0
+
     def _decide(self, offsets: Sequence[int], columns: Prepared, horizon: int) -> Decision:
+        if isinstance(self._history, _LeaderClock):
+            return decide(
+                offsets=offsets,
+                ids=columns.ids,
+                fingerprints=columns.fingerprints,
+                reasons=columns.reasons,
+                seen=_Expiring(self._table, self._history, self._first_append_ms),
+                horizon_offset=0,
+            )
         made = super()._decide(offsets, columns, horizon)
         if Guard.FORGET_QUARANTINED in self.without:
             return self._remembering_all(made, offsets, columns)
@@ -164,8 +212,15 @@ class UnguardedStager(Stager[Any]):
 
 
 def new_table(kind: str) -> Table:
-    """The table of seen ids: the project's own, or a dictionary that forgets at once, or one that never does."""
-    return IdTable(max_bytes=1 << 20) if kind == "real" else DictTable(eager=kind == "eager")
+    """The table of seen ids: the project's own, also with hardly any room, or a dictionary that drops what may be dropped
+    at once, or one that never does."""
+    match kind:
+        case "own":
+            return IdTable(max_bytes=1 << 20)
+        case "cramped":
+            return IdTable(max_bytes=_CRAMPED_SLOTS * 24)
+        case _:
+            return DictTable(eager=kind == "eager")
 
 
 def new_owner(
@@ -182,6 +237,8 @@ def new_owner(
     identity = OwnerIdentity(_CLUSTER_ID, f"id of {EVENTS_RAW.name}", partition, writer)
     owner = UnguardedOwner(identity, Limits(window_ms, _RANGE_RECORDS), rules, table)
     owner.without, owner.group_offset = without, group_offset
+    if Guard.RUNNING_CLOCK in without:
+        owner._history = _LeaderClock(window_ms)
     return owner
 
 

@@ -22,7 +22,17 @@ from headrace_core.topics import (
     HEADER_SOURCE_OFFSET,
 )
 
-__all__ = ["Oracle", "PartitionOracle", "Violations", "content_differs"]
+__all__ = ["Oracle", "PartitionOracle", "ValidBlock", "Violations", "content_differs"]
+
+
+@dataclass(frozen=True, slots=True)
+class ValidBlock:
+    """What a valid block teaches: where it stands and starts, its clock, and the offset of each id that it accepts."""
+
+    index_offset: int
+    start: int
+    clock_ms: int
+    accepted: dict[bytes, int]
 
 
 @dataclass(slots=True)
@@ -65,7 +75,7 @@ class PartitionOracle:
         """End of the last valid block."""
         self.clock_ms = 0
         self.voids = 0
-        self.blocks = 0
+        self.valid_blocks: list[ValidBlock] = []
         self._newest_ms = 0
         self._clock_at: dict[int, int] = {}
         """By raw offset: the running maximum of append times."""
@@ -102,7 +112,6 @@ class PartitionOracle:
             self.voids += 1
             if not self._every_block_counts or block.header.start < self.position:
                 return
-        self.blocks += 1
         if block.header.start != self.position:
             self._bad.add(
                 "I6 blocks", f"block [{block.header.start},{block.header.end}) follows {self.position}"
@@ -115,6 +124,10 @@ class PartitionOracle:
             )
         self._take_verdicts(block)
         self.position = block.header.end
+        accepted = {self.accepted_ids[o]: o for o in block.offsets if self.verdicts[o][0] is Verdict.ACCEPTED}
+        self.valid_blocks.append(
+            ValidBlock(record.offset, block.header.start, block.header.clock_ms, accepted)
+        )
 
     def _take_verdicts(self, block: Block) -> None:
         header = block.header
@@ -192,6 +205,26 @@ class PartitionOracle:
         header = record.header(HEADER_SOURCE_OFFSET)
         assert header is not None
         return decode_source_offset(header)
+
+    def first_remembered(self) -> int:
+        """Offset in the index of the first block that the memory rests on: whoever starts may begin to read there."""
+        if not self.valid_blocks:
+            return 0
+        limit_ms = self.valid_blocks[-1].clock_ms - self._window_ms
+        return next(block.index_offset for block in self.valid_blocks if block.clock_ms > limit_ms)
+
+    def remembered(self, index_end: int) -> tuple[int, dict[bytes, int]]:
+        """What who has read the index to here must remember: the horizon of the last valid block, and the offsets of the
+        ids above it."""
+        blocks = [block for block in self.valid_blocks if block.index_offset < index_end]
+        if not blocks:
+            return 0, {}
+        limit_ms = blocks[-1].clock_ms - self._window_ms
+        living = [block for block in blocks if block.clock_ms > limit_ms]
+        known: dict[bytes, int] = {}
+        for block in living:
+            known.update(block.accepted)
+        return living[0].start, known
 
     def at_rest(self) -> None:
         """After healing: every raw record has a verdict, and every output is out."""

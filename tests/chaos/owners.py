@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from tests.chaos.guards import Guard
 from tests.chaos.log import Unsent
 
-from headrace_core.errors import ExitCode
+from headrace_core.decide import entry_offset
 from headrace_core.meta import encode_source_offset
 from headrace_core.topics import (
     DEDUP_INDEX,
@@ -41,6 +41,7 @@ from headrace_dedup.messages import (
     OutputAppended,
     OwnershipConfirmed,
     OwnershipLost,
+    Paused,
     Proceed,
     RangeDone,
     RangeDue,
@@ -54,6 +55,7 @@ from headrace_dedup.messages import (
     StopRequested,
 )
 from headrace_dedup.owner import Owner
+from headrace_dedup.ports import Table
 
 if TYPE_CHECKING:
     from tests.chaos.world import World
@@ -72,7 +74,7 @@ class OwnerActor:
         self.asleep_until = 0
         self.rules = 1
         self.machine: Owner | None = None
-        self.stopped_with: ExitCode | None = None
+        self.table: Table | None = None
         self.position: int | None = None
         """Offset that the raw reader stands at; None until the machine asks for records."""
         self._sender = 0
@@ -81,19 +83,21 @@ class OwnerActor:
         """Requests in flight per ticket."""
         self._buffered = False
         self._last_block_ms = 0
-        self._starting = True
+        self._index_read_to = 0
 
     def start(self, rules: int) -> None:
         """A new process, with one version of the rules."""
         world = self._world
-        self.rules, self.stopped_with, self._starting = rules, None, True
+        self.rules = rules
         self._sender = world.network.new_sender()
         self._inbox.clear()
         self._waiting.clear()
         self.position, self._buffered, self._last_block_ms = None, False, world.now_ms
         self.machine = world.new_owner(self)
         end = world.log.end((EVENTS_RAW.name, self.partition))
-        self._tell(lambda: Begin(raw_start=0, raw_end=end, index_position=0))
+        first = world.oracle.partitions[self.partition].first_remembered()
+        position = world.rng.choice((0, first, world.rng.randint(0, first)))
+        self._tell(lambda: Begin(raw_start=0, raw_end=end, index_position=position))
 
     def crash(self) -> None:
         """The process is gone; what it has in flight may land late."""
@@ -186,7 +190,8 @@ class OwnerActor:
                     lambda: RangeRead(self._world.log.read((EVENTS_RAW.name, self.partition), start, end))
                 )
             case SeekRaw(position):
-                self.position, self._buffered, self._starting = position, False, False
+                self.position, self._buffered = position, False
+                self._check_table()
             case AppendBlock():
                 self._append_block(action)
             case AppendClean():
@@ -196,10 +201,9 @@ class OwnerActor:
             case Recover():
                 self._recover()
             case Stop(error):
-                self.stopped_with = error.exit_code
                 self._world.owner_stopped(self, error)
                 self.crash()
-            case Ended():
+            case Ended() | Paused():
                 self.crash()
             case RangeDone(position):
                 self._last_block_ms = self._world.now_ms
@@ -207,6 +211,17 @@ class OwnerActor:
                     self._world.group_offsets[self.partition] = position
             case _:
                 raise AssertionError(f"no simulated port for {action}")
+
+    def _check_table(self) -> None:
+        """T1: the table, with what has no valid block undone, is the one that a rebuild would give."""
+        assert self.table is not None
+        oracle = self._world.oracle.partitions[self.partition]
+        horizon, wanted = oracle.remembered(self._index_read_to)
+        ids = list(dict.fromkeys(oracle.accepted_ids.values()))
+        offsets = map(entry_offset, self.table.get_many(ids))
+        found = {identity: offset for identity, offset in zip(ids, offsets, strict=True) if offset >= horizon}
+        if found != wanted:
+            self._world.violations.add("T1 table", f"{self.name} remembers {found}, a rebuild gives {wanted}")
 
     def _index_part(self, position: int) -> Event:
         """One part of an index read; the next part follows unless this one reached the end."""
@@ -216,6 +231,7 @@ class OwnerActor:
             end = position + self._world.rng.randrange(1, end - position)
         records = [IndexRecord(r.offset, r.value) for r in self._world.log.read(partition, position, end)]
         at_end = end == self._world.log.end(partition)
+        self._index_read_to = end
         if not at_end:
             self._inbox.appendleft(lambda: self._index_part(end))
         return IndexRead(records, end, at_end)

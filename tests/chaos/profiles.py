@@ -12,7 +12,23 @@ _ALL = (
     Settings("default"),
     Settings("loads", produce=0.08, time=0.1, load=0.3, ids=4, rare=0.12, rules=False),
     Settings("resends", produce=0.1, time=0.14, ids=3, rules=False),
-    Settings("repairs", produce=0.1, time=0.14, load=0.4, ids=2, rare=0.2, suppressions=0, rules=False),
+    Settings(
+        "repairs", produce=0.1, time=0.14, load=0.3, ids=2, damage=0.1, rare=0.01, suppressions=0, rules=False
+    ),
+    Settings("orphans", time=0.15, collect=0.05, load=0.02, damage=0.0, rules=False),
+    Settings("deploys", produce=0.08, ids=4, time=0.02, load=0.02, rare=0.08, damage=0.0),
+    Settings(
+        "clocks",
+        produce=0.2,
+        time=0.15,
+        load=0.01,
+        clock=0.06,
+        damage=0.0,
+        rare=0.0,
+        ids=2,
+        window_ms=8 * 3_600_000,
+        rules=False,
+    ),
     Settings(
         "edges", produce=0.12, time=0.12, load=0.03, ids=3, rare=0.03, window_ms=6 * 3_600_000, rules=False
     ),

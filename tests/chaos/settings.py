@@ -27,8 +27,14 @@ class Settings:
     produce: float = 0.06
     time: float = 0.06
     load: float = 0.14
-    rare: float = 0.05
-    """Deploys, clock steps, collection, damage, repair, suppression, holes."""
+    damage: float = 0.007
+    """Staged files that come back torn, or that the warehouse refuses."""
+    collect: float = 0.007
+    """Runs of the orphan collection."""
+    clock: float = 0.007
+    """Steps of the leader's clock."""
+    rare: float = 0.03
+    """Deploys, repairs, suppressions, holes."""
     suppressions: int = 2
     """Subjects that may be suppressed in a run."""
     rules: bool = True

@@ -66,7 +66,7 @@ class World:
         self.group_offsets = [0] * _PARTITIONS
         """The hint that owners commit."""
         self._nonces = self._writers = 0
-        self._tables = rng.choice(("eager", "eager", "eager", "lasting", "lasting", "lasting", "real"))
+        self._tables = rng.choice(("eager", "eager", "lasting", "lasting", "own", "cramped"))
         self._fingerprint_versions = {_OLD_RULES: 1, _NEW_RULES: rng.choice((1, 1, 1, 2))}
         self._built_ms: dict[str, int] = {}
         self.violations = Violations()
@@ -102,6 +102,9 @@ class World:
             (0.14, self._step_stager),
             (0.02, self.warehouse.notice_one),
             (0.02, self.store.land_one),
+            (settings.clock, self._step_clock),
+            (settings.damage, self._damage),
+            (settings.collect, self._collect),
             (settings.rare, self._rare),
         )
         self._shares = sum(share for share, _ in self._happenings)
@@ -143,12 +146,12 @@ class World:
         """An owner as its process starts it."""
         self._writers += 1
         rules = SimulatedRules(actor.rules, self._fingerprint_versions[actor.rules])
-        table = machines.new_table(self._tables)
+        actor.table = machines.new_table("own" if self.calm else self._tables)
         return machines.new_owner(
             actor.partition,
             f"w{self._writers}",
             rules,
-            table,
+            actor.table,
             window_ms=self.settings.window_ms,
             group_offset=self.group_offsets[actor.partition],
             without=self.without,
@@ -218,9 +221,6 @@ class World:
         self.rng.choice(
             (
                 self._deploy,
-                self._step_clock,
-                self._collect,
-                self._damage,
                 self._repair,
                 self._suppress,
                 self._hole,
@@ -268,8 +268,10 @@ class World:
 
     def _awake(self, actors: list[Any]) -> None:
         actor = self.rng.choice(actors)
-        if actor.asleep_until <= self.steps:
-            actor.step()
+        for _ in range(self.rng.choice((1, 1, 2, 4))):
+            if actor.asleep_until <= self.steps:
+                actor.step()
+                self.check()
 
     def _collect(self) -> None:
         """Orphan collection: files that no manifest names and none ever will (or, unguarded, that are old)."""

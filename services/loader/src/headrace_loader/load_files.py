@@ -105,7 +105,7 @@ def check_file(entry: ManifestFile, content: bytes) -> CheckedFile:
     try:
         parquet = pq.ParquetFile(pa.BufferReader(content))
         rows = parquet.metadata.num_rows
-        days = _days(parquet.read(columns=["event_ts"])["event_ts"])
+        days = _days(parquet.read(columns=["event_ts"], use_threads=False)["event_ts"])
     except (pa.ArrowException, KeyError, OSError) as error:
         raise _torn(file, f"it is no Parquet file of events: {error}") from error
     if rows != file.rows:

@@ -141,7 +141,7 @@ class MemorySession:
     async def copy(self, file: CheckedFile) -> None:
         """Decode the file into the stage table."""
         try:
-            table = pq.read_table(pa.BufferReader(file.content))
+            table = pq.ParquetFile(pa.BufferReader(file.content)).read(use_threads=False)
         except (pa.ArrowException, OSError) as error:
             raise BadData(
                 "A staged file cannot be decoded.", why=str(error), code="file_unreadable"
