@@ -25,7 +25,7 @@ from headrace_local.versitygw import VERSITYGW_PORTS, VersityServer, build_versi
 __all__ = ["fresh_stack", "mark_stack_tests", "new_folder", "second_s3", "stack", "stack_folder"]
 
 T = TypeVar("T")
-_FIXTURES = {"stack", "fresh_stack", "stack_folder"}
+_FIXTURES = {"stack", "fresh_stack", "stack_folder", "ingest_stack"}
 
 
 def mark_stack_tests(items: list[pytest.Item]) -> None:
