@@ -5,7 +5,7 @@ import pytest
 from psycopg import errors as pg
 
 from headrace_core.errors import BadData, Bug, ConfigurationError, HeadraceError, Unavailable
-from headrace_runtime.warehouse import CommitUnknown, translate
+from headrace_runtime.warehouse import CommitUnknown, check_dsn, translate
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,16 @@ def test_errors_become_reactions(error: Exception, reaction: type[HeadraceError]
 
 def test_an_unknown_commit_is_tried_again_like_any_outage() -> None:
     assert issubclass(CommitUnknown, Unavailable)
+
+
+@pytest.mark.parametrize("dsn", ["", "postgresql://u:p@localhost:5432/d", "host=localhost dbname=d"])
+def test_connection_strings_pass(dsn: str) -> None:
+    check_dsn(dsn)
+
+
+@pytest.mark.parametrize("dsn", ["secret", "postgresql://u:secret@[::1/d", "host=a secret"])
+def test_a_wrong_connection_string_is_told_without_quoting_it(dsn: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        check_dsn(dsn)
+    assert "secret" not in str(raised.value)
+    assert raised.value.__cause__ is None

@@ -13,10 +13,11 @@ from typing import Any
 
 import psycopg
 from psycopg import errors as pg
+from psycopg.conninfo import conninfo_to_dict
 
 from headrace_core.errors import BadData, Bug, ConfigurationError, HeadraceError, Unavailable
 
-__all__ = ["CommitUnknown", "PostgresConnection", "translate"]
+__all__ = ["CommitUnknown", "PostgresConnection", "check_dsn", "translate"]
 
 _GRACE_S = 5.0
 """The client's deadline lies this much after the server's, so that the server's own words arrive where it has any."""
@@ -73,6 +74,19 @@ def translate(error: BaseException) -> HeadraceError:
     return Bug("A statement is wrong.", why=detail, fix="Report this with the server's log.", code="sql")
 
 
+def check_dsn(dsn: str) -> None:
+    """ConfigurationError where ``dsn`` is no connection string. It never quotes it: a password may stand in it."""
+    try:
+        conninfo_to_dict(dsn)
+    except psycopg.ProgrammingError:
+        raise ConfigurationError(
+            "The address of the warehouse is no connection string.",
+            why="HEADRACE_WAREHOUSE_DSN cannot be parsed.",
+            fix="Write it as postgresql://user:password@host:port/database.",
+            code="warehouse_dsn",
+        ) from None
+
+
 class PostgresConnection:
     """One connection in autocommit mode with explicit transactions."""
 
@@ -100,6 +114,7 @@ class PostgresConnection:
             "lock_timeout": _ms(lock_timeout_s),
             "idle_in_transaction_session_timeout": _ms(idle_in_transaction_s),
         }
+        check_dsn(dsn)
         async with _translated(connect_timeout_s + _GRACE_S):
             connection = await psycopg.AsyncConnection.connect(
                 dsn,

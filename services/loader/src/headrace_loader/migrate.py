@@ -12,7 +12,7 @@ from alembic.script import ScriptDirectory
 
 from headrace_core.errors import HeadraceError, RetryLater
 from headrace_core.tables import SCHEMA_VERSION_TABLE
-from headrace_runtime.warehouse import PostgresConnection, translate
+from headrace_runtime.warehouse import PostgresConnection, check_dsn, translate
 
 __all__ = ["check_revision", "head_revision", "migrate"]
 
@@ -38,6 +38,7 @@ def migrate(dsn: str, *, connect_timeout_s: int = 10) -> str:
 
     One transaction; concurrent calls wait for each other. Raises Unavailable, ConfigurationError or BadData.
     """
+    check_dsn(dsn)
     engine = sqlalchemy.create_engine(
         "postgresql+psycopg://",
         creator=lambda: psycopg.connect(
