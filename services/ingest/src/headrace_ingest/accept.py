@@ -7,7 +7,7 @@ RequestMeta.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -77,33 +77,32 @@ class Accepted:
     made_ids: list[MadeId] = field(default_factory=list)
 
 
-def accept(
-    events: Sequence[bytes | msgspec.Raw], meta: RequestMeta, partitions: int, mappings: Mappings
-) -> Accepted:
+def accept(events: Sequence[bytes], meta: RequestMeta, partitions: int, mappings: Mappings) -> Accepted:
     """The records of ``events``. Raises Refusal where there are too many of them or the batch context fits nowhere."""
     if len(events) > REQUEST_EVENTS_LIMIT:
         raise Refusal(RefusalCode.TOO_MANY_EVENTS, f"It has {len(events)}.")
-    values: Iterable[bytes] = map(bytes, events)
-    encoded_meta = encode_meta(meta)
-    if len(encoded_meta) > META_LIMIT_BYTES and meta.context is not None:
-        context = meta.context
-        meta = msgspec.structs.replace(meta, context=None)
-        encoded_meta = encode_meta(meta)
-        values = _with_context(values, context)
-    judged = _Judgement(meta, encoded_meta, partitions)
-    raw, headers = judged.accepted.raw, judged.headers
+    values, encoded_meta, reading = events, encode_meta(meta), meta
+    if meta.context is not None:
+        # What an event is does not depend on the batch context, and decoding it for each of them is dear.
+        reading = msgspec.structs.replace(meta, context=None)
+        if len(encoded_meta) > META_LIMIT_BYTES:
+            values, encoded_meta = _with_context(events, meta.context), encode_meta(reading)
+    judged = _Judgement(meta.request_id, encoded_meta, partitions)
+    raw, headers_of = judged.accepted.raw, judged.headers.of
+    add_partition, add_key = raw.partitions.append, raw.keys.append
+    add_value, add_headers = raw.values.append, raw.headers.append
     for index, value in enumerate(values):
         try:
-            parsed = parse(value, meta, mappings)
+            parsed = parse(value, reading, mappings)
         except Rejected as rejected:
             judged.quarantine(index, value, rejected)
             continue
-        identity = identify(parsed, meta, index)
+        identity = identify(parsed, reading, index)
         key = identity.dedup_id
-        raw.partitions.append(partition_of(key, partitions))
-        raw.keys.append(key)
-        raw.values.append(value)
-        raw.headers.append(headers.of(index))
+        add_partition(partition_of(key, partitions))
+        add_key(key)
+        add_value(value)
+        add_headers(headers_of(index))
         if identity.id_source != "client":
             judged.accepted.made_ids.append(MadeId(index, identity.event_id, identity.id_source))
     return judged.accepted
@@ -111,7 +110,7 @@ def accept(
 
 def undecodable(body: bytes, detail: str, meta: RequestMeta, partitions: int) -> Accepted:
     """A body that is no events at all, as the one quarantine record that keeps it. ``meta`` holds no batch context."""
-    judged = _Judgement(meta, encode_meta(meta), partitions)
+    judged = _Judgement(meta.request_id, encode_meta(meta), partitions)
     judged.quarantine(0, body, Rejected(Reason.UNDECODABLE_BODY, detail))
     return judged.accepted
 
@@ -121,8 +120,8 @@ class _Judgement:
 
     __slots__ = ("_partitions", "_request_id", "accepted", "headers")
 
-    def __init__(self, meta: RequestMeta, encoded_meta: bytes, partitions: int) -> None:
-        self._request_id, self._partitions = meta.request_id, partitions
+    def __init__(self, request_id: str, encoded_meta: bytes, partitions: int) -> None:
+        self._request_id, self._partitions = request_id, partitions
         self.accepted, self.headers = Accepted(), HeaderSections(encoded_meta)
 
     def quarantine(self, index: int, value: bytes, rejected: Rejected) -> None:
@@ -139,7 +138,7 @@ _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode_members = msgspec.json.Encoder().encode
 
 
-def _with_context(values: Iterable[bytes], context: msgspec.Raw) -> list[bytes]:
+def _with_context(values: Sequence[bytes], context: msgspec.Raw) -> list[bytes]:
     """The events with the batch context in each. Raises Refusal where one of them or all together grow too large."""
     members = _decode_members(context)
     merged, total = [], 0

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from headrace_core.meta import encode_index
 from headrace_core.topics import HEADER_INDEX, HEADER_META, HEADER_QUARANTINE
 from headrace_runtime.record_headers import header_section, header_value, varint
@@ -15,9 +13,14 @@ _META_NAME = varint(len(HEADER_META)) + HEADER_META.encode()
 _TWO_HEADERS = varint(2)
 
 
-@lru_cache(maxsize=4096)
+_TABLE_SIZE = 2048
+
+
 def _index_header(index: int) -> bytes:
     return header_value(HEADER_INDEX, encode_index(index))
+
+
+_INDEX_HEADERS = [_index_header(index) for index in range(_TABLE_SIZE)]
 
 
 class HeaderSections:
@@ -31,7 +34,7 @@ class HeaderSections:
 
     def of(self, index: int) -> bytes:
         """Headers ``m`` and ``i`` of an accepted event."""
-        return self._prefix + _index_header(index)
+        return self._prefix + (_INDEX_HEADERS[index] if index < _TABLE_SIZE else _index_header(index))
 
     def quarantined(self, index: int, note: bytes) -> bytes:
         """Headers ``m``, ``i`` and ``q`` of a rejected one."""
