@@ -40,4 +40,5 @@ class Guard(StrEnum):
     LOWEST_OFFSET_WINS = "lowest-offset-wins"
     LEDGER_IN_TRANSACTION = "ledger-in-transaction"
     NO_BLIND_COMMIT_RETRY = "no-blind-commit-retry"
+    SETTLED_IN_CHAIN_ORDER = "settled-in-chain-order"
     SUPPRESSION = "suppression"

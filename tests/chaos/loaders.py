@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tests.chaos.guards import Guard
 from tests.chaos.warehouse import SimulatedSession, SimulatedWarehouse, pause
 
 from headrace_core.errors import BadData, Unavailable
-from headrace_loader.load import load_files, set_aside_files
-from headrace_loader.load_files import CheckedFile, ManifestFile, check_file, files_of
+from headrace_loader.load import UnreadFile, load_in_order
+from headrace_loader.load_discovery import LoadDiscovery
+from headrace_loader.load_files import CheckedFile, ManifestFile, check_file
+from headrace_loader.load_plan import LoadLimits
 from headrace_loader.warehouse import WarehouseSession
 
 if TYPE_CHECKING:
@@ -49,20 +51,18 @@ class LoaderActor:
         self._world, self._slot = world, slot
         self.asleep_until = 0
         self._connections: _Connections | None = None
+        self._discovery: LoadDiscovery | None = None
         self._work: Coroutine[Any, Any, None] | None = None
-
-    @property
-    def idle(self) -> bool:
-        """Whether no load is in progress."""
-        return self._work is None
+        self.idle = False
+        """Whether the last look found nothing to load."""
 
     def step(self) -> None:
         """Let the adversary choose what happens to this process next."""
         world, chance = self._world, self._world.rng.random()
-        if self._work is not None and chance < 0.03:
+        if self._work is not None and chance < world.settings.loader_crash:
             world.note("loader crashed")
             self.crash()
-        elif chance < 0.05:
+        elif chance > 0.98:
             self.asleep_until = world.steps + world.rng.choice((20, 80))
         else:
             self.advance()
@@ -74,63 +74,53 @@ class LoaderActor:
                 session.lose_client()
         if self._work is not None:
             self._work.close()
-        self._work = self._connections = None
+        self._work = self._connections = self._discovery = None
 
     def advance(self) -> None:
-        """What a process does when nothing goes wrong: one step of the load, or a new load."""
+        """What a process does when nothing goes wrong: one step of the load, or a new look at the chains."""
         if self._work is None:
-            self._begin()
+            self._look()
             return
         try:
             self._work.send(None)
         except StopIteration:
-            self._work = self._connections = None
+            self._work = None
         except Unavailable:
             self._world.note("load tried again")
-            self._work = self._connections = None
+            self._work = None
 
-    def _begin(self) -> None:
+    def _look(self) -> None:
+        """One reading of chains and ledger; what follows is done step by step."""
         world = self._world
-        todo = self.unsettled()
-        if not todo:
-            return
-        take = len(todo) if world.calm else world.rng.choice((1, 2, 4))
-        self._connections = _Connections(world.warehouse, self._slot)
-        self._work = self._load(self._connections, todo[:take])
+        if self._connections is None or self._discovery is None:
+            self._connections = _Connections(world.warehouse, self._slot)
+            self._discovery = world.new_discovery(self._connections)
+        world.at_once(self._discovery.look())
+        rows = 1_000 if world.calm else world.rng.choice((1, 4, 1_000))
+        files = self._discovery.next_files(LoadLimits(rows=rows))
+        self.idle = not files
+        if files:
+            self._work = self._load(self._connections, self._discovery, files)
 
-    def unsettled(self) -> list[ManifestFile]:
-        """Files of the chains that are neither loaded nor set aside, each partition's in chain order."""
-        warehouse = self._world.warehouse
-        known = warehouse.ledger.keys() | (warehouse.errors.keys() - warehouse.released)
-        if Guard.LEDGER_CHECK in warehouse.without and not self._world.calm:
-            known = set()
-        partitions = list(range(self._world.partition_count))
-        self._world.rng.shuffle(partitions)
-        return [
-            entry
-            for partition in partitions
-            for manifest in self._world.chains.events(partition)
-            for entry in files_of(manifest)
-            if entry.file_id not in known
-        ]
-
-    async def _load(self, connections: _Connections, entries: list[ManifestFile]) -> None:
-        checked: list[CheckedFile] = []
-        failures: list[tuple[ManifestFile, BadData]] = []
+    async def _load(
+        self, connections: _Connections, discovery: LoadDiscovery, entries: Sequence[ManifestFile]
+    ) -> None:
+        """As a cycle of the load worker."""
+        fetched: list[CheckedFile | UnreadFile] = []
         for entry in entries:
             await pause()
-            try:
-                checked.append(self._checked(entry))
-            except BadData as error:
-                failures.append((entry, error))
+            fetched.append(self._fetched(entry))
         now_us = self._world.now_ms * 1000
-        await set_aside_files(connections, failures, now_us=now_us)
-        await load_files(connections, checked, now_us=now_us, writer=self._slot)
+        if Guard.SETTLED_IN_CHAIN_ORDER in self._world.without:
+            fetched.sort(key=lambda file: isinstance(file, CheckedFile))
+        result = await load_in_order(connections, fetched, now_us=now_us, writer=self._slot)
+        discovery.settle([*result.loaded, *(each.file_id for each in result.set_aside)])
 
-    def _checked(self, entry: ManifestFile) -> CheckedFile:
+    def _fetched(self, entry: ManifestFile) -> CheckedFile | UnreadFile:
         content = self._world.store.get(entry.file.key)
-        if content is None:
-            raise BadData(
-                "A staged file is missing.", why=entry.file.key, fix="restore it", code="file_missing"
-            )
-        return check_file(entry, content)
+        try:
+            if content is None:
+                raise BadData("A staged file is missing.", why=entry.file.key, code="file_missing")
+            return check_file(entry, content)
+        except BadData as error:
+            return UnreadFile(entry, error)

@@ -15,6 +15,18 @@ _ALL = (
     Settings(
         "repairs", produce=0.1, time=0.14, load=0.3, ids=2, damage=0.1, rare=0.01, suppressions=0, rules=False
     ),
+    Settings(
+        "restarts",
+        produce=0.15,
+        load=0.16,
+        steps=(700,),
+        time=0.02,
+        damage=0.04,
+        loaders=1,
+        loader_crash=0.06,
+        suppressions=0,
+        rules=False,
+    ),
     Settings("orphans", time=0.15, collect=0.05, load=0.02, damage=0.0, rules=False),
     Settings("deploys", produce=0.08, ids=4, time=0.02, load=0.02, rare=0.08, damage=0.0),
     Settings(

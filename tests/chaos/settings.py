@@ -22,6 +22,9 @@ class Settings:
     """Numbers of steps before healing; the seed draws one."""
     window_ms: int = 86_400_000
     owners_per_partition: int = 3
+    loaders: int = 2
+    loader_crash: float = 0.03
+    """Share of a loader's steps at which it dies."""
     ids: int = 8
     """Event ids, shared by two sources."""
     produce: float = 0.06

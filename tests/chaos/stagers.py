@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tests.chaos.machines import TOPICS
 
-from headrace_core.manifest import ChainEnd, decode_manifest, encode_manifest, next_end
-from headrace_core.paths import ChainKind, chain_prefix
+from headrace_core.manifest import encode_manifest
+from headrace_core.paths import ChainKind
 from headrace_loader.stage_messages import (
     Action,
     Announce,
@@ -43,6 +43,7 @@ class StagerActor:
         self._world, self.kind, self.partition = world, kind, partition
         self.asleep_until = 0
         self.machine: Stager[Any] | None = None
+        self._reader = world.new_chain_reader(self)
         self._inbox: deque[Callable[[], Event]] = deque()
         self._in_flight: list[tuple[str, bytes, bool]] = []
         self._due = False
@@ -70,6 +71,7 @@ class StagerActor:
         """What a process does when nothing goes wrong: the next event."""
         if self.machine is None:
             self._inbox.clear()
+            self._reader = self._world.new_chain_reader(self)
             self.machine = self._world.new_stager(self)
             for action in self.machine.start():
                 self._carry_out(action)
@@ -142,9 +144,7 @@ class StagerActor:
         world = self._world
         if not world.calm and world.rng.random() < 0.03:
             return ChainUnread()
-        prefix = chain_prefix(self.kind, self.partition)
-        last = max((key for key in world.store.objects if key.startswith(prefix)), default=None)
-        return ChainRead(next_end(decode_manifest(world.store.objects[last])) if last else ChainEnd())
+        return ChainRead(world.at_once(self._reader.read_end()))
 
     def _put(self, ticket: int) -> Event:
         world, chance = self._world, 1.0 if self._world.calm else self._world.rng.random()

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from random import Random
 
-__all__ = ["PendingPut", "SimulatedStore"]
+from headrace_runtime.errors_store import ObjectNotFound
+from headrace_runtime.ports_store import ObjectInfo
+
+__all__ = ["PendingPut", "ReadableStore", "SimulatedStore"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,3 +79,56 @@ class SimulatedStore:
     def lose_all(self) -> None:
         """No late write will land."""
         self._pending.clear()
+
+
+class ReadableStore:
+    """The store as the port that readers are given. Its calls never wait; nobody writes through it."""
+
+    def __init__(self, store: SimulatedStore) -> None:
+        self._store = store
+
+    async def get(self, key: str, *, deadline_s: float) -> bytes:
+        """See `ObjectStore`."""
+        data = self._store.get(key)
+        if data is None:
+            raise ObjectNotFound(
+                f"There is no object {key}.", fix="Look who named it.", code="object_not_found"
+            )
+        return data
+
+    async def get_with_etag(self, key: str, *, deadline_s: float) -> tuple[bytes, str]:
+        """See `ObjectStore`."""
+        return await self.get(key, deadline_s=deadline_s), "etag"
+
+    async def get_range(self, key: str, start: int, end: int, *, deadline_s: float) -> bytes:
+        """See `ObjectStore`."""
+        return (await self.get(key, deadline_s=deadline_s))[start:end]
+
+    async def exists(self, key: str, *, deadline_s: float) -> bool:
+        """See `ObjectStore`."""
+        return key in self._store.objects
+
+    async def list(
+        self, prefix: str, *, start_after: str | None = None, limit: int | None = None, deadline_s: float
+    ) -> list[ObjectInfo]:
+        """See `ObjectStore`."""
+        keys = sorted(
+            key for key in self._store.objects if key.startswith(prefix) and key > (start_after or "")
+        )
+        return [ObjectInfo(key, len(self._store.objects[key]), "etag", 0) for key in keys[:limit]]
+
+    async def put(self, key: str, data: bytes, *, deadline_s: float) -> None:
+        """See `ObjectStore`."""
+        raise NotImplementedError
+
+    async def put_if_absent(self, key: str, data: bytes, *, deadline_s: float) -> bool:
+        """See `ObjectStore`."""
+        raise NotImplementedError
+
+    async def replace_if(self, key: str, data: bytes, *, etag: str, deadline_s: float) -> bool:
+        """See `ObjectStore`."""
+        raise NotImplementedError
+
+    async def delete(self, keys: Collection[str], *, deadline_s: float) -> None:
+        """See `ObjectStore`."""
+        raise NotImplementedError

@@ -50,6 +50,7 @@ _CASES = (
     _Case(Guard.LOWEST_OFFSET_WINS, ("L2 lowest",), "repairs"),
     _Case(Guard.LEDGER_IN_TRANSACTION, ("I1 loss",)),
     _Case(Guard.NO_BLIND_COMMIT_RETRY, ("I2 warehouse",)),
+    _Case(Guard.SETTLED_IN_CHAIN_ORDER, ("I1 loss", "I8 unloaded"), "restarts"),
     _Case(Guard.SUPPRESSION, ("S1 suppressed",)),
 )
 

@@ -6,10 +6,11 @@ replays step by step.
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 from tests.chaos import machines
 from tests.chaos.chains import Chains
@@ -21,7 +22,7 @@ from tests.chaos.owners import OwnerActor
 from tests.chaos.rules import SimulatedRules
 from tests.chaos.settings import Settings
 from tests.chaos.stagers import StagerActor
-from tests.chaos.store import SimulatedStore
+from tests.chaos.store import ReadableStore, SimulatedStore
 from tests.chaos.traffic import DAY_MS, Traffic, encode_event, identity_of
 from tests.chaos.warehouse import SimulatedWarehouse
 from tests.chaos.warehouse_oracle import WarehouseOracle
@@ -32,11 +33,15 @@ from headrace_core.keys import file_id, partition_of
 from headrace_core.paths import ChainPosition, parse_object_key
 from headrace_core.topics import EVENTS_CLEAN, EVENTS_RAW
 from headrace_dedup.owner import Owner
-from headrace_loader.chain import is_orphan
+from headrace_loader.chain import ChainReader, is_orphan
+from headrace_loader.load_discovery import LoadDiscovery
 from headrace_loader.stage_messages import Contents, Cut
 from headrace_loader.stager import Stager
+from headrace_loader.warehouse import Warehouse
 
 __all__ = ["World"]
+
+T = TypeVar("T")
 
 _HOUR_MS = 3_600_000
 _START_MS = 1_790_000_000_000
@@ -66,6 +71,7 @@ class World:
         self.group_offsets = [0] * _PARTITIONS
         """The hint that owners commit."""
         self._nonces = self._writers = 0
+        self._loop = asyncio.new_event_loop()
         self._tables = rng.choice(("eager", "eager", "lasting", "lasting", "own", "cramped"))
         self._fingerprint_versions = {_OLD_RULES: 1, _NEW_RULES: rng.choice((1, 1, 1, 2))}
         self._built_ms: dict[str, int] = {}
@@ -91,7 +97,7 @@ class World:
             for number in range(settings.owners_per_partition)
         ]
         self.stagers = [StagerActor(self, "events", p) for p in range(_PARTITIONS) for _ in range(2)]
-        self.loaders = [LoaderActor(self, "0"), LoaderActor(self, rng.choice("01"))]
+        self.loaders = [LoaderActor(self, rng.choice("01")) for _ in range(settings.loaders)]
 
         self._happenings: tuple[tuple[float, Callable[[], object]], ...] = (
             (settings.produce, self._produce),
@@ -161,6 +167,21 @@ class World:
         """A stager as its process starts it."""
         return machines.new_stager(actor.kind, actor.partition, self._nonce, self.without)
 
+    def new_chain_reader(self, actor: StagerActor) -> ChainReader:
+        """What a stage process finds the chain's end with; its hint may be of any age."""
+        identity = machines.chain_identity(actor.kind, actor.partition)
+        end = self.log.end((identity.topic, actor.partition))
+        hint = self.rng.choice((None, self.rng.randint(0, end)))
+        return ChainReader(ReadableStore(self.store), identity, hint=hint, deadline_s=1.0)
+
+    def new_discovery(self, warehouse: Warehouse) -> LoadDiscovery:
+        """What a load process finds its files with."""
+        return LoadDiscovery(ReadableStore(self.store), warehouse, partitions=_PARTITIONS, deadline_s=1.0)
+
+    def at_once(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run reads that wait for nothing to their end, as one step."""
+        return self._loop.run_until_complete(work)
+
     def _nonce(self) -> str:
         self._nonces += 1
         return f"{self._nonces:08x}"
@@ -180,8 +201,10 @@ class World:
             self._play()
         except (HeadraceError, AssertionError, LookupError) as error:
             self.violations.add("X error", f"step {self.steps}: {error!r}")
-        for loader in self.loaders:
-            loader.crash()
+        finally:
+            for loader in self.loaders:
+                loader.crash()
+            self._loop.close()
         return self
 
     def _play(self) -> None:
@@ -371,7 +394,8 @@ class World:
         self.warehouse.poisoned.clear()
         self.warehouse.released |= self.warehouse.errors.keys()
         loader = LoaderActor(self, "0")
-        self._until(lambda: loader.idle and not loader.unsettled(), loader.advance, "load")
+        self._until(lambda: loader.idle, loader.advance, "load")
+        loader.crash()
 
     def _until(self, done: Callable[[], bool], advance: Callable[[], None], what: str) -> None:
         for _ in range(5_000):

@@ -9,7 +9,14 @@ import pytest
 from tests.support.staged_files import DAY, clean_row, staged_file
 
 from headrace_core.errors import BadData, ConfigurationError, Unavailable
-from headrace_loader.load import halves, load_batch, load_files, set_aside_files
+from headrace_loader.load import (
+    UnreadFile,
+    halves,
+    load_batch,
+    load_files,
+    load_in_order,
+    set_aside_files,
+)
 from headrace_loader.load_files import check_file
 from headrace_loader.memory_warehouse import MemorySession, MemoryWarehouse
 from headrace_loader.rollups import Rollups
@@ -143,6 +150,33 @@ async def test_a_loaded_file_is_never_set_aside() -> None:
     await _load(warehouse, file)
     await set_aside_files(warehouse, [(file.entry, BadData("gone", code="file_missing"))], now_us=2)
     assert warehouse.errors == {}
+
+
+async def test_no_file_is_set_aside_before_those_that_precede_it_in_its_chain_are_settled() -> None:
+    class Broken(MemorySession):
+        async def copy(self, file: Any) -> None:
+            raise Unavailable("the connection broke")
+
+    class Breaking(MemoryWarehouse):
+        async def session(self, slot: str = "0") -> WarehouseSession:
+            return Broken(self, slot)
+
+    warehouse = Breaking()
+    first, torn = staged_file([clean_row("a")], start=0), staged_file([clean_row("b", offset=1)], start=10)
+    unread = UnreadFile(torn.entry, BadData("torn", code="file_torn"))
+    with pytest.raises(Unavailable):
+        await load_in_order(warehouse, [first, unread], now_us=1, writer="test")
+    assert await warehouse.loaded_up_to() == {}, "who starts now must still find the first file"
+
+
+async def test_files_around_one_that_cannot_be_read_load_in_their_order() -> None:
+    warehouse = MemoryWarehouse()
+    files = [staged_file([clean_row(name, offset=at)], start=10 * at) for at, name in enumerate("abc")]
+    unread = UnreadFile(files[1].entry, BadData("torn", code="file_torn"))
+    result = await load_in_order(warehouse, [files[0], unread, files[2]], now_us=1, writer="test")
+    assert _ids(warehouse) == ["a", "c"]
+    assert result.new == {files[0].file_id, files[2].file_id}
+    assert [entry.file_id for entry in result.set_aside] == [files[1].file_id]
 
 
 @pytest.mark.parametrize("damage", ["shorter", "flipped", "fewer_rows"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from headrace_core.errors import BadData, ConfigurationError, Unavailable
 from headrace_loader.load_files import CheckedFile, ManifestFile
@@ -21,7 +22,15 @@ from headrace_loader.warehouse import (
     WarehouseSession,
 )
 
-__all__ = ["LoadResult", "halves", "load_batch", "load_files", "set_aside_files"]
+__all__ = [
+    "LoadResult",
+    "UnreadFile",
+    "halves",
+    "load_batch",
+    "load_files",
+    "load_in_order",
+    "set_aside_files",
+]
 
 
 @dataclass(slots=True)
@@ -34,11 +43,45 @@ class LoadResult:
     set_aside: list[SetAside] = field(default_factory=list)
     transactions: int = 0
 
+    def add(self, more: LoadResult) -> None:
+        """Take in what became of further files."""
+        self.loaded.update(more.loaded)
+        self.new |= more.new
+        self.set_aside += more.set_aside
+        self.transactions += more.transactions
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadFile:
+    """A file whose bytes cannot be had: missing, torn, foreign; and why."""
+
+    entry: ManifestFile
+    error: BadData
+
 
 def halves(files: Sequence[CheckedFile]) -> list[Sequence[CheckedFile]]:
     """Two parts of a batch that failed, in its order: a partition's files load in the order of its chain."""
     middle = (len(files) + 1) // 2
     return [files[:middle], files[middle:]]
+
+
+async def load_in_order(
+    warehouse: Warehouse, files: Sequence[CheckedFile | UnreadFile], *, now_us: int, writer: str
+) -> LoadResult:
+    """Load the files that were read and set the others aside, in the order given. Raises as `load_files`.
+
+    A worker that starts looks for work from the last settled manifest of each partition on. So a file is settled only
+    when all before it in its chain are: a crash in between would leave those out for good.
+    """
+    result = LoadResult()
+    for _, group in groupby(files, key=type):
+        part = list(group)
+        read = [file for file in part if isinstance(file, CheckedFile)]
+        unread = [(file.entry, file.error) for file in part if isinstance(file, UnreadFile)]
+        if read:
+            result.add(await load_files(warehouse, read, now_us=now_us, writer=writer))
+        result.set_aside += await set_aside_files(warehouse, unread, now_us=now_us)
+    return result
 
 
 async def load_files(

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 
 from headrace_core.errors import BadData, Unavailable
-from headrace_loader.load import LoadResult, load_files, set_aside_files
+from headrace_loader.load import LoadResult, UnreadFile, load_in_order
 from headrace_loader.load_discovery import LoadDiscovery
 from headrace_loader.load_files import CheckedFile, ManifestFile, check_file
 from headrace_loader.load_plan import LoadLimits
@@ -88,27 +88,13 @@ class LoadWorker:
         files = self._discovery.next_files(self._limits)
         if not files:
             return False
-        checked, failures = await self._fetch(files)
-        now_us = self._life.clock.now_ms() * 1000
-        aside = await set_aside_files(self._warehouse, failures, now_us=now_us)
-        result = await self._load(checked, now_us) if checked else LoadResult()
-        result.set_aside += aside
+        fetched = await asyncio.gather(*(self._fetch_one(file) for file in files))
+        result = await self._load(fetched)
         self._discovery.settle([*result.loaded, *(entry.file_id for entry in result.set_aside)])
         self._report(result)
         return bool(self._discovery.next_files(self._limits))
 
-    async def _fetch(
-        self, files: Sequence[ManifestFile]
-    ) -> tuple[list[CheckedFile], list[tuple[ManifestFile, BadData]]]:
-        """The files in their order, and those that are missing or torn, with why."""
-        found = await asyncio.gather(*(self._fetch_one(file) for file in files))
-        checked = [result for result in found if isinstance(result, CheckedFile)]
-        failures = [
-            (file, result) for file, result in zip(files, found, strict=True) if isinstance(result, BadData)
-        ]
-        return checked, failures
-
-    async def _fetch_one(self, file: ManifestFile) -> CheckedFile | BadData:
+    async def _fetch_one(self, file: ManifestFile) -> CheckedFile | UnreadFile:
         failure: BadData | None = None
         for _ in range(_TRIES_OF_A_TORN_FILE):
             try:
@@ -125,13 +111,13 @@ class LoadWorker:
             except BadData as error:
                 failure = error
         assert failure is not None
-        return failure
+        return UnreadFile(file, failure)
 
-    async def _load(self, files: Sequence[CheckedFile], now_us: int) -> LoadResult:
-        began = self._life.clock.monotonic_s()
-        rows = sum(file.rows for file in files)
+    async def _load(self, files: Sequence[CheckedFile | UnreadFile]) -> LoadResult:
+        began, now_us = self._life.clock.monotonic_s(), self._life.clock.now_ms() * 1000
+        rows = sum(file.rows for file in files if isinstance(file, CheckedFile))
         with self._life.telemetry.span("load", files=len(files), rows=rows):
-            result = await load_files(self._warehouse, files, now_us=now_us, writer=self._writer)
+            result = await load_in_order(self._warehouse, files, now_us=now_us, writer=self._writer)
         self._life.telemetry.observe(
             "headrace_load_transaction_seconds", self._life.clock.monotonic_s() - began
         )
