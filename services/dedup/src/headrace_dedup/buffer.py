@@ -1,11 +1,11 @@
-"""Raw records that wait for a decision, and where the next range ends (rule D1). Pure."""
+"""Raw records that wait for a decision, already read by the rules, and where the next range ends (rule D1). Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate
 
-from headrace_dedup.messages import RawRecord
+from headrace_dedup.messages import Prepared, RawRecord
 
 __all__ = ["RawBuffer"]
 
@@ -19,6 +19,7 @@ class RawBuffer:
         self._range_records, self._range_bytes = range_records, range_bytes
         self._records: list[RawRecord] = []
         self._sizes: list[int] = []
+        self._columns = Prepared()
         self._bytes = 0
         self._next = 0
         self._due = 0
@@ -43,15 +44,20 @@ class RawBuffer:
 
     def restart(self, position: int) -> None:
         """Drop everything; the next record comes from ``position`` on."""
-        self._records, self._sizes = [], []
+        self._records, self._sizes, self._columns = [], [], Prepared()
         self._bytes, self._next, self._due = 0, position, 0
 
-    def add(self, records: Sequence[RawRecord], next_offset: int) -> None:
-        """Take records that follow; none that is already here, or before the position, counts twice."""
+    def unseen(self, records: Sequence[RawRecord]) -> Sequence[RawRecord]:
+        """Those that are neither here nor before the position."""
         if records and records[0].offset < self._next:
-            records = [record for record in records if record.offset >= self._next]
+            return [record for record in records if record.offset >= self._next]
+        return records
+
+    def add(self, records: Sequence[RawRecord], columns: Prepared, next_offset: int) -> None:
+        """Take records that follow, with their columns."""
         sizes = [len(record.value or b"") for record in records]
         self._records.extend(records)
+        self._columns.extend(columns)
         self._sizes.extend(sizes)
         self._bytes += sum(sizes)
         self._next = max(self._next, next_offset)
@@ -69,8 +75,13 @@ class RawBuffer:
             return self._records[:count], self._next
         return self._records[:count], self._records[count - 1].offset + 1
 
+    def columns(self, count: int) -> Prepared:
+        """The columns of the next ``count`` records."""
+        return self._columns.first(count)
+
     def take(self, count: int) -> None:
         """Remove the records of a range that was decided."""
+        self._columns.drop(count)
         self._bytes -= sum(self._sizes[:count])
         del self._records[:count], self._sizes[:count]
         self._due = max(0, self._due - count)

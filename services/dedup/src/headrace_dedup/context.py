@@ -33,6 +33,8 @@ __all__ = ["run_service"]
 
 _log = logging.getLogger(__name__)
 _CONNECT_DEADLINE_S = 10.0
+_FETCH_BYTES = 256 << 10
+"""Of one partition and answer, compressed: about a thousand events of 2 KB."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
 
 
@@ -152,4 +154,4 @@ async def _start(settings: DedupSettings, opened: AsyncExitStack) -> _Clients:
 
 
 def _new_reader(connection: KafkaConnection) -> LogReader:
-    return KafkaLogReader(connection)
+    return KafkaLogReader(connection, partition_fetch_bytes=_FETCH_BYTES)

@@ -74,7 +74,7 @@ class Deciding:
     def _decide_range(self, at_most: int | None) -> Range:
         records, end = self._buffer.peek(at_most)
         place = Place(self.position, end, self._meant_for(), self._clock_before())
-        columns = self._rules.prepare(self._identity.partition, records)
+        columns = self._buffer.columns(len(records))
         forced = bool(self._forced) and max(self._forced) >= place.start
         for position, record in enumerate(records if forced else ()):
             columns.reasons[position] = columns.reasons[position] or self._forced.get(record.offset, 0)

@@ -25,6 +25,7 @@ __all__ = ["EventRules"]
 _NO_ID: Final = bytes(16)
 _KEPT_METAS: Final = 1_024
 _INDEX_BYTES: Final = 4
+_USUAL_HEADERS: Final = 2
 
 
 class EventRules:
@@ -37,51 +38,69 @@ class EventRules:
     def __init__(self, mappings: Mappings) -> None:
         self._mappings = mappings
         self._metas: dict[bytes, RequestMeta] = {}
+        self._last_encoded: bytes | None = None
+        self._last_meta: RequestMeta | None = None
 
     def prepare(self, partition: int, records: Sequence[RawRecord]) -> Prepared:
         """See `headrace_dedup.ports.Rules`."""
         columns = Prepared()
+        ids, fingerprints, reasons, values = (
+            columns.ids,
+            columns.fingerprints,
+            columns.reasons,
+            columns.values,
+        )
+        mappings = self._mappings
+        # The hot loop of the service: one frame, local names, nothing kept but the columns.
         for position, record in enumerate(records):
             try:
-                self._prepare(partition, record, columns)
+                meta, index, rerun = self._headers(record.headers)
+                if meta.dialect == MAPPED:
+                    self._check_mapping(meta)
+                parsed = parse(record.value or b"", meta, mappings)
+                identity = identify(parsed, meta, index, rerun)
+                if record.key != identity.dedup_id:
+                    raise _other_key(identity.dedup_id)
+                ids.append(identity.dedup_id)
+                fingerprints.append(identity.fingerprint)
+                event = normalise(
+                    parsed, identity, meta, rerun, src_partition=partition, src_offset=record.offset
+                )
+                reasons.append(0)
+                values.append(encode_clean(event))
             except Rejected as rejected:
                 _reject(columns, position, record, rejected)
         return columns
 
-    def _prepare(self, partition: int, record: RawRecord, columns: Prepared) -> None:
-        """Appends to ``ids`` first and to the other columns only where the event is good."""
-        meta, index, rerun = self._headers(record)
-        if meta.dialect == MAPPED and meta.mapping is not None and meta.mapping not in self._mappings:
+    def _check_mapping(self, meta: RequestMeta) -> None:
+        if meta.mapping is not None and meta.mapping not in self._mappings:
             raise _mapping_missing(meta.mapping)
-        parsed = parse(record.value or b"", meta, self._mappings)
-        identity = identify(parsed, meta, index, rerun)
-        dedup_id = identity.dedup_id
-        if record.key != dedup_id:
-            raise Rejected(Reason.KEY_MISMATCH, f"the event's dedup id is {dedup_id.hex()}")
-        columns.ids.append(dedup_id)
-        columns.fingerprints.append(identity.fingerprint)
-        event = normalise(parsed, identity, meta, rerun, src_partition=partition, src_offset=record.offset)
-        columns.reasons.append(0)
-        columns.values.append(encode_clean(event))
 
-    def _headers(self, record: RawRecord) -> tuple[RequestMeta, int, RerunReference | None]:
-        meta = rerun = None
-        index = -1
+    def _headers(
+        self, headers: Sequence[tuple[str, bytes | None]]
+    ) -> tuple[RequestMeta, int, RerunReference | None]:
+        if len(headers) == _USUAL_HEADERS:
+            (first, encoded), (second, index) = headers
+            # The records of a request follow each other; comparing is cheaper than hashing.
+            if encoded == self._last_encoded and first == HEADER_META and second == HEADER_INDEX:
+                assert self._last_meta is not None
+                if index is not None and len(index) == _INDEX_BYTES:
+                    return self._last_meta, int.from_bytes(index, "big"), None
+        return self._any_headers(headers)
+
+    def _any_headers(
+        self, headers: Sequence[tuple[str, bytes | None]]
+    ) -> tuple[RequestMeta, int, RerunReference | None]:
+        found = {name: value for name, value in headers if value is not None}
+        encoded, index, rerun = (found.get(name) for name in (HEADER_META, HEADER_INDEX, HEADER_RERUN))
+        if encoded is None or index is None or len(index) != _INDEX_BYTES:
+            raise Rejected(Reason.UNREADABLE_META, "header m or i is missing")
         try:
-            for name, value in record.headers:
-                if value is None:
-                    continue
-                if name == HEADER_META:
-                    meta = self._metas.get(value) or self._meta(value)
-                elif name == HEADER_INDEX and len(value) == _INDEX_BYTES:
-                    index = decode_index(value)
-                elif name == HEADER_RERUN:
-                    rerun = decode_rerun(value)
+            meta = self._metas.get(encoded) or self._meta(encoded)
+            self._last_encoded, self._last_meta = encoded, meta
+            return meta, decode_index(index), None if rerun is None else decode_rerun(rerun)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise Rejected(Reason.UNREADABLE_META, str(error)) from None
-        if meta is None or index < 0:
-            raise Rejected(Reason.UNREADABLE_META, "header m or i is missing")
-        return meta, index, rerun
 
     def _meta(self, encoded: bytes) -> RequestMeta:
         """Decode and keep: the records of a request come close together."""
@@ -90,6 +109,10 @@ class EventRules:
                 del self._metas[oldest]
         meta = self._metas[encoded] = decode_meta(encoded)
         return meta
+
+
+def _other_key(dedup_id: bytes) -> Rejected:
+    return Rejected(Reason.KEY_MISMATCH, f"the event's dedup id is {dedup_id.hex()}")
 
 
 def _reject(columns: Prepared, position: int, record: RawRecord, rejected: Rejected) -> None:

@@ -112,6 +112,30 @@ class Prepared:
     values: list[bytes | None] = field(default_factory=list)
     """The CleanEvent as JSON: kept as bytes, since a range of objects is larger than the processor's cache."""
 
+    def extend(self, other: Prepared) -> None:
+        """Append the columns of the records that follow."""
+        before = len(self.ids)
+        self.ids += other.ids
+        self.fingerprints += other.fingerprints
+        self.reasons += other.reasons
+        self.values += other.values
+        self.details.update({before + at: detail for at, detail in other.details.items()})
+
+    def first(self, count: int) -> Prepared:
+        """A copy of the first ``count`` rows."""
+        return Prepared(
+            self.ids[:count],
+            self.fingerprints[:count],
+            self.reasons[:count],
+            {at: detail for at, detail in self.details.items() if at < count},
+            self.values[:count],
+        )
+
+    def drop(self, count: int) -> None:
+        """Remove the first ``count`` rows."""
+        del self.ids[:count], self.fingerprints[:count], self.reasons[:count], self.values[:count]
+        self.details = {at - count: detail for at, detail in self.details.items() if at >= count}
+
 
 # Events
 

@@ -305,8 +305,11 @@ class Owner(Deciding):
         self._advance()
 
     def _on_raw_read(self, event: m.RawRead) -> None:
+        """Read by the rules at once, while the bytes are in the processor's cache."""
         if self._phase == "live":
-            self._buffer.add(event.records, event.next_offset)
+            records = self._buffer.unseen(event.records)
+            columns = self._rules.prepare(self._identity.partition, records)
+            self._buffer.add(records, columns, event.next_offset)
             self._advance()
 
     def _on_range_due(self, _: m.RangeDue) -> None:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from headrace_core.decide import ABSENT, entry
 from headrace_core.errors import ConfigurationError
-from headrace_dedup.slots import SLOT_BYTES, Slots
+from headrace_dedup.slots import ENTRY, SLOT_BYTES, Slots
 
 __all__ = ["IdTable", "TableFull"]
 
@@ -104,18 +104,18 @@ class IdTable:
             self._make_room(count)
             slot, found = self._find(keys)  # what was expired may be gone
             count = len(keys) - int(np.count_nonzero(found))
-        self._slots.entries[slot[found]] = values[found]
+        self._slots.rows[slot[found], ENTRY] = values[found]
         missing = ~found
         self._claim(keys[missing], values[missing], slot[missing])
         self._used += count
 
     def _claim(self, keys: _U64, values: _U64, slot: _Index) -> None:
         """Write ids that are not in the table; of several that want one free slot, all but one look on."""
-        slots = self._slots
+        rows = self._slots.rows
         while len(slot):
-            slots.keys[slot] = keys
-            slots.entries[slot] = values
-            lost = (slots.keys[slot] != keys).any(axis=1)
+            rows[slot] = np.column_stack((keys, values))
+            there = rows[slot]
+            lost = np.flatnonzero((there[:, 1] != keys[:, 1]) | (there[:, 0] != keys[:, 0]))
             keys, values = keys[lost], values[lost]
             slot, _ = self._probe(keys, slot[lost] + 1)
 
@@ -128,36 +128,29 @@ class IdTable:
 
     def _probe(self, keys: _U64, start: _Index) -> tuple[_Index, npt.NDArray[np.bool_]]:
         """For each id the slot that holds it, or the first free one from ``start`` on; and which of the two it is."""
-        at = np.empty(len(keys), dtype=np.int64)
-        found = np.zeros(len(keys), dtype=bool)
+        at, found = start.copy(), np.zeros(len(keys), dtype=bool)
         pending = np.arange(len(keys))
         for width in chain(_WINDOWS, repeat(_WINDOWS[-1])):
             if not len(pending):
                 break
-            window, free, ends = self._look(keys, start, width)
-            first = ends.argmax(axis=1)
-            rows = np.arange(len(pending))
-            done = ends[rows, first]
-            ended, column, row = pending[done], first[done], rows[done]
-            at[ended] = window[row, column]
-            found[ended] = ~free[row, column]
-            going = ~done
+            window, there = self._look(start, width)
+            free = there[..., ENTRY] == ABSENT
+            same = (there[..., 1] == keys[:, 1, None]) & (there[..., 0] == keys[:, 0, None])
+            first = (free | same).argmax(axis=1) if width > 1 else np.zeros(len(pending), dtype=np.int64)
+            row = np.arange(len(pending))
+            done = free[row, first] | same[row, first]
+            at[pending[done]] = window[row, first][done]
+            found[pending[done]] = ~free[row, first][done]
+            going = np.flatnonzero(~done)
             pending, keys, start = pending[going], keys[going], start[going] + width
         return at, found
 
-    def _look(
-        self, keys: _U64, start: _Index, width: int
-    ) -> tuple[_Index, npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-        """``width`` slots from ``start`` on for each id: which they are, which are free, which end the probe."""
-        slots = self._slots
+    def _look(self, start: _Index, width: int) -> tuple[_Index, _U64]:
+        """``width`` slots from ``start`` on for each id: which they are, and what is there."""
+        if width == 1:
+            return start[:, None], self._slots.rows[start][:, None, :]
         window = start[:, None] + np.arange(width)
-        free = slots.entries[window] == ABSENT
-        there = slots.keys[window]
-        return (
-            window,
-            free,
-            free | ((there[..., 0] == keys[:, 0, None]) & (there[..., 1] == keys[:, 1, None])),
-        )
+        return window, self._slots.rows[window]
 
     def _survivors(self) -> int:
         return sum(
@@ -184,13 +177,13 @@ class IdTable:
         used, last = 0, -1
         for start, end in old.parts(_CHUNK):
             live = np.flatnonzero(old.entries[start:end] >= self._release) + start
-            keys, values = old.keys[live], old.entries[live]
-            home = self._home(keys, capacity)
+            rows = old.rows[live]
+            home = self._home(rows, capacity)
             order = np.argsort(home, kind="stable")
             place = _placed(home[order], last)
             if len(place):
                 last = int(place[-1])
-                new.keys[place], new.entries[place] = keys[order], values[order]
+                new.rows[place] = rows[order]
                 used += len(place)
             old.give_back(end)
         self._slots, self._used = new, used
