@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
+from typing import Any
 
+import msgspec
 from tests.chaos.oracle import Oracle, Violations
 from tests.chaos.store import SimulatedStore
 
+from headrace_core.events import decode_clean
 from headrace_core.manifest import Manifest, decode_manifest
 from headrace_core.paths import ChainKind, parse_manifest_key
+from headrace_loader.stage_messages import Cut
 
 __all__ = ["Chains"]
 
@@ -20,10 +25,10 @@ class Chains:
         self._store, self._oracle, self._bad = store, oracle, violations
         self._seen = 0
         self._chains: dict[tuple[ChainKind, int], list[Manifest]] = {}
-        self.sources: dict[str, list[int]] = {}
+        self._sources: dict[str, list[int]] = {}
         """By key of a staged object the source offsets of the rows that it was built from."""
-        self.staged: list[set[int]] = [set() for _ in oracle.partitions]
-        """By partition the source offsets in the files of the events chain."""
+        self._staged: dict[tuple[ChainKind, int], set[int]] = {}
+        """By chain the source offsets in its files."""
         self._starts: set[tuple[ChainKind, int, int]] = set()
 
     def of(self, kind: ChainKind, partition: int) -> list[Manifest]:
@@ -58,26 +63,50 @@ class Chains:
             )
         chain.append(manifest)
         self.check_files(manifest, key)
-        if manifest.kind == "events":
-            self._check_rows(manifest)
+        self._check_rows(manifest)
+
+    def built(self, cut: Cut[Any]) -> None:
+        """Remember which rows an object was built from, and check what the archives say in them."""
+        kind, oracle = cut.identity.kind, self._oracle.partitions[cut.identity.partition]
+        match kind:
+            case "events":
+                sources = [decode_clean(value).src_offset for value, _ in cut.rows]
+            case "raw":
+                lines = [msgspec.json.decode(line) for line in cut.rows]
+                sources = [line["o"] for line in lines]
+                if any(line["e"].encode() != oracle.raw[line["o"]].value for line in lines):
+                    self._bad.add("I4 archive", f"{cut.key} holds other bytes than events.raw")
+            case "verdicts":
+                sources = [row.offset for row in cut.rows]
+                if any(oracle.verdicts[row.offset][0] != row.verdict for row in cut.rows):
+                    self._bad.add("I4 archive", f"{cut.key} holds other verdicts than the blocks")
+        self._sources[cut.key] = sources
+
+    def _known(self, kind: ChainKind, partition: int) -> Collection[int]:
+        """The source offsets that a chain must hold in the end."""
+        oracle = self._oracle.partitions[partition]
+        match kind:
+            case "events":
+                return oracle.accepted_ids.keys()
+            case "raw":
+                return oracle.raw.keys()
+            case "verdicts":
+                return oracle.verdicts.keys()
 
     def _check_rows(self, manifest: Manifest) -> None:
-        """Each source offset once, accepted, and none below the running maximum left out: true of every prefix."""
-        oracle, staged = self._oracle.partitions[manifest.partition], self.staged[manifest.partition]
+        """Each source offset once, a known one, and none below the running maximum left out: true of every prefix."""
+        kind, partition = manifest.kind, manifest.partition
+        known, staged = self._known(kind, partition), self._staged.setdefault((kind, partition), set())
         for file in manifest.files:
-            for offset in self.sources[file.key]:
+            for offset in self._sources[file.key]:
                 if offset in staged:
-                    self._bad.add("I2 chain", f"source offset {manifest.partition}/{offset} is staged twice")
-                if offset not in oracle.accepted_ids:
-                    self._bad.add(
-                        "I3 chain", f"source offset {manifest.partition}/{offset} is staged, not accepted"
-                    )
+                    self._bad.add("I2 chain", f"source offset {partition}/{offset} is twice in {kind}")
+                if offset not in known:
+                    self._bad.add("I3 chain", f"source offset {partition}/{offset} is in {kind}, unknown")
                 staged.add(offset)
-        left_out = [o for o in oracle.accepted_ids if o <= manifest.max_source_offset and o not in staged]
+        left_out = [o for o in known if o <= manifest.max_source_offset and o not in staged]
         if left_out:
-            self._bad.add(
-                "I1 chain", f"the chain of {manifest.partition} is past {left_out[:5]}, accepted, not staged"
-            )
+            self._bad.add("I1 chain", f"chain {kind} of {partition} is past {left_out[:5]} without them")
 
     def check_files(self, manifest: Manifest, key: str) -> None:
         """I7: every file that a manifest names is there, with its digest."""
@@ -88,9 +117,14 @@ class Chains:
             elif hashlib.sha256(data).hexdigest() != file.sha256:
                 self._bad.add("I7 digest", f"{file.key} is not what {key} says")
 
-    def at_rest(self) -> None:
-        """All files of all manifests once more: nothing may have collected one."""
+    def at_rest(self, kinds: Collection[ChainKind]) -> None:
+        """After healing: the chains hold all that they must, and nothing collected a file that a manifest names."""
         self.observe()
-        for chain in self._chains.values():
+        for (kind, partition), chain in self._chains.items():
             for manifest in chain:
-                self.check_files(manifest, f"{manifest.kind} {manifest.partition} {manifest.start}")
+                self.check_files(manifest, f"{kind} {partition} {manifest.start}")
+        for kind in kinds:
+            for partition in range(len(self._oracle.partitions)):
+                missing = set(self._known(kind, partition)) - self._staged.get((kind, partition), set())
+                if missing:
+                    self._bad.add("I1 chain", f"{kind} of {partition} lacks {sorted(missing)[:5]}")

@@ -9,7 +9,7 @@ from tests.chaos.settings import Settings
 __all__ = ["PROFILES"]
 
 _ALL = (
-    Settings("default"),
+    Settings("default", archives=0.2),
     Settings("loads", produce=0.08, time=0.1, load=0.3, ids=4, rare=0.12, rules=False),
     Settings("resends", produce=0.1, time=0.14, ids=3, rules=False),
     Settings(

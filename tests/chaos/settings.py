@@ -40,5 +40,7 @@ class Settings:
     """Deploys, repairs, suppressions, holes."""
     suppressions: int = 2
     """Subjects that may be suppressed in a run."""
+    archives: float = 0.0
+    """Share of runs in which raw records and verdicts are archived too."""
     rules: bool = True
     """Whether events differ in the versions of the rules that take them for good."""

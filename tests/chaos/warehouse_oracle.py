@@ -117,11 +117,6 @@ class WarehouseOracle:
         for number, oracle in enumerate(self._oracle.partitions):
             for manifest in self._chains.events(number):
                 self._check_settled(manifest)
-            missing = oracle.accepted_ids.keys() - self._chains.staged[number]
-            if missing:
-                self._bad.add(
-                    "I1 chain", f"accepted offsets {sorted(missing)[:5]} of {number} are in no staged file"
-                )
             for offset in sorted(oracle.accepted_ids, reverse=True):
                 lowest[oracle.accepted_ids[offset].hex()] = (number, offset)
         return lowest

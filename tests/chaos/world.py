@@ -28,9 +28,8 @@ from tests.chaos.warehouse import SimulatedWarehouse
 from tests.chaos.warehouse_oracle import WarehouseOracle
 
 from headrace_core.errors import ExitCode, HeadraceError
-from headrace_core.events import decode_clean
 from headrace_core.keys import file_id, partition_of
-from headrace_core.paths import ChainPosition, parse_object_key
+from headrace_core.paths import ChainKind, ChainPosition, parse_object_key
 from headrace_core.topics import EVENTS_CLEAN, EVENTS_RAW
 from headrace_dedup.owner import Owner
 from headrace_loader.chain import ChainReader, is_orphan
@@ -96,7 +95,11 @@ class World:
             for partition in range(_PARTITIONS)
             for number in range(settings.owners_per_partition)
         ]
-        self.stagers = [StagerActor(self, "events", p) for p in range(_PARTITIONS) for _ in range(2)]
+        archives: tuple[ChainKind, ...] = ("raw", "verdicts") if rng.random() < settings.archives else ()
+        self._kinds: tuple[ChainKind, ...] = ("events", *archives)
+        self.stagers = [
+            StagerActor(self, kind, p) for kind in self._kinds for p in range(_PARTITIONS) for _ in range(2)
+        ]
         self.loaders = [LoaderActor(self, rng.choice("01")) for _ in range(settings.loaders)]
 
         self._happenings: tuple[tuple[float, Callable[[], object]], ...] = (
@@ -105,7 +108,7 @@ class World:
             (settings.load, self._step_loader),
             (0.27, self._step_owner),
             (0.24, self.network.deliver),
-            (0.14, self._step_stager),
+            (0.14 if len(self._kinds) == 1 else 0.3, self._step_stager),
             (0.02, self.warehouse.notice_one),
             (0.02, self.store.land_one),
             (settings.clock, self._step_clock),
@@ -189,8 +192,7 @@ class World:
     def build(self, cut: Cut[Any]) -> Contents:
         """The objects of a cut."""
         self._built_ms[cut.key] = self.now_ms
-        if cut.identity.kind == "events":
-            self.chains.sources[cut.key] = [decode_clean(value).src_offset for value, _ in cut.rows]
+        self.chains.built(cut)
         return machines.build(cut.identity.kind, cut)
 
     # The adversary.
@@ -348,16 +350,16 @@ class World:
         self.calm = self.warehouse.calm = True
         for partition in range(_PARTITIONS):
             self._finish_owner(partition)
-        for partition in range(_PARTITIONS):
-            stager = StagerActor(self, "events", partition)
-            self._until(lambda stager=stager: stager.settled, stager.advance, "stage")  # type: ignore[misc]
+        for kind in self._kinds:
+            for partition in range(_PARTITIONS):
+                self._finish_staging(StagerActor(self, kind, partition))
         self._finish_loading()
         if self.is_over:
             return
         self.check()
         for oracle in self.oracle.partitions:
             oracle.at_rest()
-        self.chains.at_rest()
+        self.chains.at_rest(self._kinds)
         self._warehouse_oracle.at_rest()
 
     def _end_all(self) -> None:
@@ -388,6 +390,9 @@ class World:
 
         self._until(lambda: owner.settled, advance, "dedup")
         owner.crash()
+
+    def _finish_staging(self, stager: StagerActor) -> None:
+        self._until(lambda: stager.settled, stager.advance, "stage")
 
     def _finish_loading(self) -> None:
         self.store.torn.clear()
