@@ -4,8 +4,11 @@ import json
 
 from tests.support.owner_bench import WINDOW_MS, Bench, verdicts_of
 
-from headrace_core.block import decode_block
+from headrace_core.block import decode_block, split_block
+from headrace_core.decide import entry
+from headrace_core.keys import fingerprint
 from headrace_dedup import messages as m
+from headrace_dedup.ranges import accepted_entries
 
 
 def test_verdicts_of_a_range() -> None:
@@ -166,3 +169,20 @@ def test_a_range_done_counts_what_it_decided() -> None:
     done = owner.take(m.RangeDone)
     assert (done.position, done.accepted, done.duplicates, dict(done.quarantined)) == (4, 2, 1, {1: 1})
     assert verdicts_of(bench.valid()[0]) == "ADAQ"
+
+
+def test_a_block_teaches_the_table_what_the_decision_taught_it() -> None:
+    bench = Bench()
+    bench.add("xy", content="some")
+    bench.add("x", content="some")
+    bench.add("z", content="bad")
+    bench.add("w")
+    bench.owner().start().feed().land_block()
+    header, columns = split_block(bench.index[0])
+    ids, entries = accepted_entries(header, columns, fingerprint_version=1)
+    some, empty = fingerprint(b"some"), fingerprint(b"")
+    assert ids == bench.raw[0].key + bench.raw[1].key + bench.raw[4].key
+    assert entries == [entry(0, some), entry(1, some), entry(4, empty)]
+    assert accepted_entries(header, columns, fingerprint_version=2)[1] == [
+        entry(offset, None) for offset in (0, 1, 4)
+    ]

@@ -16,6 +16,8 @@ from headrace_core.reasons import Reason
 __all__ = [
     "ABSENT",
     "DEAD",
+    "TAG_BITS",
+    "TAG_MODULUS",
     "Decision",
     "SeenTable",
     "decide",
@@ -33,8 +35,11 @@ ABSENT = 0
 DEAD = 1
 """The entry of an id whose insertion was undone: below every horizon, but its slot still links others."""
 
-_TAG_BITS = 24
-_TAG_MASK = (1 << _TAG_BITS) - 1
+TAG_BITS = 24
+"""Width of the fingerprint tag in an entry, below the offset."""
+_TAG_MASK = (1 << TAG_BITS) - 1
+TAG_MODULUS = _TAG_MASK
+"""A fingerprint's tag is its remainder + 1, so that no fingerprint has the tag 0."""
 _WILDCARD_TAG = 0
 _ACCEPTED, _DUPLICATE, _QUARANTINED = map(int, (Verdict.ACCEPTED, Verdict.DUPLICATE, Verdict.QUARANTINED))
 
@@ -56,16 +61,16 @@ def entry(offset: int, fingerprint: int | None) -> int:
 
     None stands for a fingerprint of another version, which compares as equal to every one.
     """
-    return (offset + 1) << _TAG_BITS | _tag(fingerprint)
+    return (offset + 1) << TAG_BITS | _tag(fingerprint)
 
 
 def _tag(fingerprint: int | None) -> int:
-    return _WILDCARD_TAG if fingerprint is None else fingerprint % _TAG_MASK + 1
+    return _WILDCARD_TAG if fingerprint is None else fingerprint % TAG_MODULUS + 1
 
 
 def entry_offset(value: int) -> int:
     """The offset of an entry; -1 for DEAD and ABSENT."""
-    return (value >> _TAG_BITS) - 1
+    return (value >> TAG_BITS) - 1
 
 
 def entry_tag(value: int) -> int:
@@ -76,7 +81,7 @@ def entry_tag(value: int) -> int:
 def tags_equal(value: int, fingerprint: int) -> bool:
     """Whether an entry's content counts as that of ``fingerprint``."""
     tag = value & _TAG_MASK
-    return tag == _WILDCARD_TAG or tag == fingerprint % _TAG_MASK + 1
+    return tag == _WILDCARD_TAG or tag == fingerprint % TAG_MODULUS + 1
 
 
 def partition_clock(before_ms: int, append_times_ms: Sequence[int]) -> int:
@@ -140,11 +145,11 @@ def decide(
         if reason:
             verdicts[at] = _QUARANTINED
         elif value < lowest_live or value <= DEAD:
-            fresh[identity] = (offset + 1) << _TAG_BITS | content % _TAG_MASK + 1
+            fresh[identity] = (offset + 1) << TAG_BITS | content % TAG_MODULUS + 1
             undo.append((identity, known))
             verdicts[at] = _ACCEPTED
         else:
-            firsts[at] = (value >> _TAG_BITS) - 1
+            firsts[at] = (value >> TAG_BITS) - 1
             if tags_equal(value, content):
                 verdicts[at] = _DUPLICATE
             else:

@@ -24,7 +24,6 @@ from headrace_dedup.worker import Worker
 from headrace_runtime.admin_http import admin_server
 from headrace_runtime.kafka import KafkaConnection, KafkaGroup, KafkaLogAdmin, KafkaLogReader, KafkaLogWriter
 from headrace_runtime.mapping_folder import MappingFolder
-from headrace_runtime.ports_log import LogReader
 from headrace_runtime.ports_store import ObjectStore
 from headrace_runtime.process import Lifecycle
 from headrace_runtime.s3 import S3ObjectStore
@@ -34,7 +33,7 @@ __all__ = ["run_service"]
 _log = logging.getLogger(__name__)
 _CONNECT_DEADLINE_S = 10.0
 _FETCH_BYTES = 256 << 10
-"""Of one partition and answer, compressed: about a thousand events of 2 KB."""
+"""Of one partition's raw records and answer, compressed: about a thousand events of 2 KB."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
 
 
@@ -133,7 +132,8 @@ async def _connect(life: Lifecycle, settings: DedupSettings) -> _Clients | None:
 async def _start(settings: DedupSettings, opened: AsyncExitStack) -> _Clients:
     """Check the topics, then start writer, reader and membership; what was started is stopped where one fails."""
     connection = KafkaConnection.from_settings(settings, client_id="headrace-dedup")
-    admin, writer, reader = KafkaLogAdmin(connection), KafkaLogWriter(connection), _new_reader(connection)
+    admin, writer = KafkaLogAdmin(connection), KafkaLogWriter(connection)
+    reader = KafkaLogReader(connection, partition_fetch_bytes=_FETCH_BYTES)
     group = KafkaGroup(
         connection,
         group=settings.dedup_group,
@@ -149,9 +149,5 @@ async def _start(settings: DedupSettings, opened: AsyncExitStack) -> _Clients:
     opened.push_async_callback(reader.stop, deadline_s=1.0)
     await group.start(deadline_s=_CONNECT_DEADLINE_S + settings.dedup_session_s)
     opened.push_async_callback(group.stop, deadline_s=2.0)
-    log = LogAccess(writer, group, lambda: _new_reader(connection))
+    log = LogAccess(writer, group, lambda: KafkaLogReader(connection))
     return _Clients(log, RawFeed(reader), topics, opened.pop_all())
-
-
-def _new_reader(connection: KafkaConnection) -> LogReader:
-    return KafkaLogReader(connection, partition_fetch_bytes=_FETCH_BYTES)

@@ -31,6 +31,8 @@ _CLOCK_SLACK_MS = 15 * 60_000
 _TAIL = 64
 _FETCH_WAIT_S = 1.0
 _CHUNK = 50_000
+_PART_BLOCKS = 50
+"""Of 160 KB each where ranges are full."""
 
 
 async def _follow(
@@ -121,7 +123,7 @@ async def read_index(
     if position >= end:
         yield IndexRead((), position, at_end=True)
         return
-    async for part in _follow(reader, tp, position, end, deadline_s=deadline_s, at_most=500):
+    async for part in _follow(reader, tp, position, end, deadline_s=deadline_s, at_most=_PART_BLOCKS):
         blocks = [IndexRecord(record.offset, record.value or b"") for record in part.records]
         at_end = part.next_offset >= end
         yield IndexRead(blocks, end if at_end else part.next_offset, at_end)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from headrace_core.block import BlockColumns, BlockHeader, Verdict, assemble_block
-from headrace_core.decide import ABSENT, Decision, entry, partition_clock
+from headrace_core.decide import ABSENT, TAG_BITS, TAG_MODULUS, Decision, entry, partition_clock
 from headrace_core.errors import Bug, ConfigurationError
 from headrace_core.meta import QuarantineNote, encode_note, encode_source_offset
 from headrace_core.reasons import Reason, reason_of
@@ -265,11 +265,12 @@ def accepted_entries(
     """What a valid block teaches the table: the joined ids of its accepted rows and their entries."""
     rows = np.flatnonzero(np.frombuffer(columns.verdicts, dtype=np.uint8) == Verdict.ACCEPTED)
     ids = np.frombuffer(columns.dedup_ids, dtype="V16")[rows].tobytes()
-    offsets = (np.frombuffer(columns.deltas, dtype="<u4")[rows].astype(np.int64) + header.start).tolist()
-    if header.fingerprint_version != fingerprint_version:
-        return ids, [entry(offset, None) for offset in offsets]
-    fingerprints = np.frombuffer(columns.fingerprints, dtype="<u8")[rows].tolist()
-    return ids, [entry(offset, content) for offset, content in zip(offsets, fingerprints, strict=True)]
+    offsets = np.frombuffer(columns.deltas, dtype="<u4")[rows].astype(np.uint64) + np.uint64(header.start)
+    entries = (offsets + np.uint64(1)) << np.uint64(TAG_BITS)
+    if header.fingerprint_version == fingerprint_version:
+        contents = np.frombuffer(columns.fingerprints, dtype="<u8")[rows]
+        entries |= contents % np.uint64(TAG_MODULUS) + np.uint64(1)
+    return ids, entries.tolist()
 
 
 def sends_nothing(header: BlockHeader, columns: BlockColumns) -> bool:
