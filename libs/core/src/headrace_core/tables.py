@@ -180,7 +180,7 @@ USER_DAY = Table(
     key=("user_key", "event_date", "source"),
     distribution="user_key",
     sort=("event_date",),
-    lookups=(("event_date",),),
+    ranges=("event_date",),
 )
 """Who was there on a day, per source; events that name no user are left out. Distinct users are counted here."""
 
@@ -191,7 +191,6 @@ USER_FIRST_SEEN = Table(
     key=("user_key",),
     distribution="user_key",
     sort=("first_event_ts",),
-    ranges=(),
 )
 
 LOAD_LEDGER = Table(

@@ -105,7 +105,7 @@ CREATE TABLE analytics.user_day (
     PRIMARY KEY (user_key, event_date, source)
 );
 
-CREATE INDEX user_day_event_date ON analytics.user_day (event_date);
+CREATE INDEX user_day_event_date ON analytics.user_day USING brin (event_date);
 
 CREATE TABLE analytics.user_first_seen (
     user_key text NOT NULL,
