@@ -26,6 +26,9 @@ _Index: TypeAlias = npt.NDArray[np.int64]
 
 _FULL_PERCENT = 75
 _REBUILT_PERCENT = 60
+_REBUILT_SMALL_PERCENT = 30
+_FEW_IDS = 500_000
+"""Below, memory is small beside everything else and a table may grow in larger steps."""
 _RESERVE_PERCENT = 76
 _SMALLEST = 4_096
 _MULTIPLIER = 0x9E37_79B9_7F4A_7C15
@@ -161,7 +164,8 @@ class IdTable:
     def _make_room(self, count: int) -> None:
         survivors = self._survivors()
         needed = survivors + count
-        capacity = min(self._most, max(_SMALLEST, needed * 100 // _REBUILT_PERCENT + 1))
+        percent = _REBUILT_PERCENT if needed > _FEW_IDS else _REBUILT_SMALL_PERCENT
+        capacity = min(self._most, max(_SMALLEST, needed * 100 // percent + 1))
         if needed > _scaled(capacity, _RESERVE_PERCENT if count == 1 else _FULL_PERCENT):
             raise TableFull(
                 f"The table of seen ids is full: {survivors} of {self._most} slots hold ids inside the window.",
