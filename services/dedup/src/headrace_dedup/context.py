@@ -32,8 +32,8 @@ __all__ = ["run_service"]
 
 _log = logging.getLogger(__name__)
 _CONNECT_DEADLINE_S = 10.0
-_FETCH_BYTES = 256 << 10
-"""Of one partition's raw records and answer, compressed: about a thousand events of 2 KB."""
+_FETCH_BYTES = 1 << 20
+"""Of one partition and answer, compressed: about a range of events of 2 KB."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
 
 

@@ -13,8 +13,8 @@ __all__ = ["RawFeed"]
 
 _log = logging.getLogger(__name__)
 _FETCH_WAIT_S = 0.5
-_MOST_RECORDS = 1_000
-"""So few that what was just decompressed is still in the processor's cache when the rules read it."""
+_MOST_RECORDS = 4_000
+"""As many as a range takes, so that a partition which lags gets a whole range at once and not a share of one per turn."""
 _AFTER_DAMAGE_S = 1.0
 
 
