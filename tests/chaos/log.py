@@ -117,7 +117,7 @@ class Network:
             for request in queue:
                 request.on_landed = None
             if self.in_order:
-                kept = list(queue)[: self._rng.choice((0, 1, 1, 2, 99))]
+                kept = list(queue)[: self._rng.choice((0, 0, 1, 2, 99))]
             else:
                 kept = [request for request in queue if self._rng.random() < 0.6]
             self._keep(place, deque(kept))

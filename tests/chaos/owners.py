@@ -126,6 +126,8 @@ class OwnerActor:
             self._handle(StopRequested())
         elif chance < 0.066:
             self._handle(OwnershipLost())
+        elif chance < 0.2 and self._idle_due:
+            self._tell_idle()
         else:
             self.advance()
 
@@ -141,9 +143,16 @@ class OwnerActor:
             self._handle(RangeDue())
         elif self.position is not None and self._raw_to_read():
             self._read_raw(self.position)
-        elif self.position is not None and self._world.now_ms - self._last_block_ms >= _HOUR_MS:
-            self._last_block_ms = self._world.now_ms
-            self._handle(IdleDue())
+        elif self._idle_due:
+            self._tell_idle()
+
+    @property
+    def _idle_due(self) -> bool:
+        return self.position is not None and self._world.now_ms - self._last_block_ms >= _HOUR_MS
+
+    def _tell_idle(self) -> None:
+        self._last_block_ms = self._world.now_ms
+        self._handle(IdleDue())
 
     @property
     def settled(self) -> bool:

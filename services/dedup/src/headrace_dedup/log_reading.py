@@ -88,13 +88,37 @@ async def _offset_of_time(
 
 
 async def first_position(reader: LogReader, tp: TopicPartition, *, window_ms: int, deadline_s: float) -> int:
-    """Where to begin reading the index (rule D6): the last valid block's clock - window, or the beginning."""
+    """Where to begin reading the index (rule D6): behind the last block whose clock is a window before the last valid one's.
+
+    Searched by the clocks in the valid blocks, which never fall. Append times of the index are another broker's: were its
+    clock behind that of events.raw, ids inside the window would be left out.
+    """
     start, end = await _bounds(reader, tp, deadline_s)
     last = await _last_valid(reader, tp, start, end, deadline_s)
     if last is None:
         return start
-    oldest_ms = last.clock_ms - window_ms - _CLOCK_SLACK_MS
-    return await _offset_of_time(reader, tp, (start, last.index_offset), oldest_ms, deadline_s)
+    limit_ms = last.clock_ms - window_ms
+    low, high = start, last.index_offset
+    while low < high:
+        middle = (low + high) // 2
+        found = await _first_valid(reader, tp, middle, last.index_offset, deadline_s)
+        if found is None or found.clock_ms > limit_ms:
+            high = middle
+        else:
+            low = found.index_offset + 1
+    return low
+
+
+async def _first_valid(
+    reader: LogReader, tp: TopicPartition, start: int, end: int, deadline_s: float
+) -> BlockHeader | None:
+    """Header of the first valid block from ``start`` to before ``end``."""
+    async for records in _follow(reader, tp, start, end, deadline_s=deadline_s, at_most=1):
+        for record in records.records:
+            header, _ = split_block(record.value or b"")
+            if is_valid_at(header, record.offset):
+                return header
+    return None
 
 
 async def _last_valid(
