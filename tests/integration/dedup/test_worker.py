@@ -13,6 +13,7 @@ from tests.support.log import eventually
 from headrace_core.block import Verdict
 from headrace_core.errors import ExitCode
 from headrace_local.errors import ProcessFailedError
+from headrace_local.processes import ServiceProcess
 from headrace_local.stack import LocalStack
 
 
@@ -58,14 +59,21 @@ async def test_every_record_gets_one_verdict_and_a_restart_remembers(world: Dedu
 
 
 async def test_killed_workers_lose_nothing_and_repeat_nothing(world: DedupWorld) -> None:
+    """Each incarnation has a group of its own, so that it need not wait for the session of the one before."""
     events = _traffic(2, 4_000)
-    worker = world.worker("dedup-a", HEADRACE_DEDUP_RANGE_RECORDS="150")
-    for start in range(0, len(events), 800):
+
+    def incarnation(number: int) -> ServiceProcess:
+        return world.worker(
+            f"dedup-{number}", HEADRACE_DEDUP_RANGE_RECORDS="150", HEADRACE_DEDUP_GROUP=f"group-{number}"
+        )
+
+    for number, start in enumerate(range(0, len(events), 800)):
+        worker = incarnation(number)
         await worker.start()
         await world.send(events[start : start + 800])
         await asyncio.sleep(random.Random(start).uniform(0.0, 0.4))
         worker.kill()
-    await worker.start()
+    await incarnation(99).start()
     await world.until_decided()
     counts = await world.check(events)
     assert counts.total() == len(events)
