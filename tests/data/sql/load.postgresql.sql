@@ -288,8 +288,10 @@ UNION
 SELECT file_id FROM ops.load_error WHERE released_ts IS NULL AND file_id = ANY(%s);
 
 -- stage_columns
-SELECT a.attname FROM pg_attribute a
-WHERE a.attrelid = to_regclass(%s) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum;
+SELECT a.attname
+FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = %s AND c.relname = %s AND a.attnum > 0 AND NOT a.attisdropped
+ORDER BY a.attnum;
 
 -- staged_rows
 SELECT file_id, count(*) FROM ops.stage_events_0 GROUP BY 1;

@@ -154,14 +154,17 @@ async def test_loaders_at_once_load_each_file_once(harness: PostgresHarness, slo
     await _check(harness, {f"{at}-{row}" for at in range(8) for row in range(20)})
 
 
-async def test_loaders_at_once_make_a_partition_once(harness: PostgresHarness) -> None:
+@pytest.mark.parametrize("slots", [(0, 1, 2, 3), (0, 0, 0, 0)])
+async def test_loaders_at_once_make_tables_once(harness: PostgresHarness, slots: tuple[int, ...]) -> None:
     days = range(12)
     files = [
         staged_file([clean_row(str(at), at=DAY + timedelta(days=at), offset=at)], start=at * 10)
         for at in days
     ]
-    warehouses = [PostgresWarehouse(harness.dsn, slot=slot) for slot in range(3)]
-    await asyncio.gather(*(_until_loaded(warehouse, files) for warehouse in warehouses))
+    sessions = [await PostgresWarehouse(harness.dsn, slot=slot).session() for slot in slots]
+    await asyncio.gather(*(session.prepare(files) for session in sessions))
+    await asyncio.gather(*(session.close() for session in sessions))
+    await _load(harness.warehouse, files)
     await _check(harness, {str(at) for at in days})
 
 

@@ -70,8 +70,10 @@ WHERE NOT EXISTS (
 )"""
 
 STAGE_COLUMNS = """\
-SELECT a.attname FROM pg_attribute a
-WHERE a.attrelid = to_regclass(%s) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum"""
+SELECT a.attname
+FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = %s AND c.relname = %s AND a.attnum > 0 AND NOT a.attisdropped
+ORDER BY a.attnum"""
 
 LOADED_UP_TO = f"""\
 SELECT chain_partition, max(chain_start)

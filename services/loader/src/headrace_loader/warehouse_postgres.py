@@ -7,7 +7,7 @@ written once (ADR 0008).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -25,8 +25,8 @@ from headrace_runtime.warehouse import PostgresConnection
 
 __all__ = ["PostgresSession", "PostgresWarehouse"]
 
-_PARTITION_LOCK = 0x6864_7270
-"""Advisory lock under which partitions are made, so that two workers do not make one twice."""
+_DDL_LOCK = 0x6864_7270
+"""Advisory lock under which partitions and stage tables are made, so that two workers do not make one twice."""
 
 
 class PostgresWarehouse:
@@ -120,13 +120,11 @@ class PostgresSession:
 
     async def prepare(self, files: Sequence[CheckedFile]) -> None:
         """Missing partitions, and an empty stage table of the right shape."""
-        await self._create_partitions({day for file in files for day in file.days})
-        found = await self._connection.execute(ledger_sql.STAGE_COLUMNS, [self._stage.full_name])
-        if tuple(row[0] for row in found) == self._stage.column_names:
-            await self._connection.execute(f"TRUNCATE {self._stage.full_name}")
-            return
-        await self._connection.execute(f"DROP TABLE IF EXISTS {self._stage.full_name}")
-        await self._connection.execute(create_stage_table(self._stage))
+        days = {day for file in files for day in file.days}
+        names = {events_partition(day): day for day in days}
+        if await self._missing(names) or not await self._stage_fits():
+            await self._create(names)
+        await self._connection.execute(f"TRUNCATE {self._stage.full_name}")
 
     async def begin(self) -> None:
         """Start a READ COMMITTED transaction."""
@@ -221,20 +219,27 @@ class PostgresSession:
         """Close the connection; the server ends what is open."""
         await self._connection.close()
 
-    async def _create_partitions(self, days: Collection[date]) -> None:
-        names = {events_partition(day): day for day in days}
-        if not await self._missing(names):
-            return
+    async def _create(self, names: Mapping[str, date]) -> None:
+        """Make what is missing, in one transaction and under a lock: another worker may be about to make the same."""
         await self._connection.begin()
         try:
-            await self._connection.execute("SELECT pg_advisory_xact_lock(%s)", [_PARTITION_LOCK])
+            await self._connection.execute("SELECT pg_advisory_xact_lock(%s)", [_DDL_LOCK])
             for name in await self._missing(names):
                 for statement in create_partition(names[name]):
                     await self._connection.execute(statement)
+            if not await self._stage_fits():
+                await self._connection.execute(f"DROP TABLE IF EXISTS {self._stage.full_name}")
+                await self._connection.execute(create_stage_table(self._stage))
         except BaseException:
             await self._connection.rollback()
             raise
         await self._connection.commit()
+
+    async def _stage_fits(self) -> bool:
+        """Whether the stage table is there and has the columns that this code knows."""
+        names = [self._stage.schema, self._stage.name]
+        found = await self._connection.execute(ledger_sql.STAGE_COLUMNS, names)
+        return tuple(row[0] for row in found) == self._stage.column_names
 
     async def _missing(self, names: Collection[str]) -> list[str]:
         return sorted(
