@@ -60,6 +60,10 @@ class SimulatedLog:
         if partition in self._ends:
             self._ends[partition] += offsets
 
+    def truncate(self, partition: Partition) -> None:
+        """Remove every record; offsets go on where they were."""
+        self._records[partition] = []
+
     def end(self, partition: Partition) -> int:
         """The offset that the next record will get."""
         return self._ends.get(partition, 0)

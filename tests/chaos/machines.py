@@ -231,11 +231,13 @@ def new_owner(
     *,
     window_ms: int,
     group_offset: int,
+    rebuild_index: bool,
     without: Collection[Guard],
 ) -> Owner:
     """An owner of one partition."""
     identity = OwnerIdentity(_CLUSTER_ID, f"id of {EVENTS_RAW.name}", partition, writer)
-    owner = UnguardedOwner(identity, Limits(window_ms, _RANGE_RECORDS), rules, table)
+    limits = Limits(window_ms, _RANGE_RECORDS)
+    owner = UnguardedOwner(identity, limits, rules, table, rebuild_index=rebuild_index)
     owner.without, owner.group_offset = without, group_offset
     if Guard.RUNNING_CLOCK in without:
         owner._history = _LeaderClock(window_ms)

@@ -75,6 +75,9 @@ class PartitionOracle:
         """End of the last valid block."""
         self.clock_ms = 0
         self.voids = 0
+        self._index_lost = False
+        self._decided_before: set[int] = set()
+        """Offsets whose verdict stood in an index that was lost."""
         self.valid_blocks: list[ValidBlock] = []
         self._newest_ms = 0
         self._clock_at: dict[int, int] = {}
@@ -112,6 +115,9 @@ class PartitionOracle:
             self.voids += 1
             if not self._every_block_counts or block.header.start < self.position:
                 return
+        if self._index_lost:
+            self.position, self.clock_ms = block.header.start, block.header.clock_ms
+            self._index_lost = False
         if block.header.start != self.position:
             self._bad.add(
                 "I6 blocks", f"block [{block.header.start},{block.header.end}) follows {self.position}"
@@ -122,12 +128,29 @@ class PartitionOracle:
             self._bad.add(
                 "J1 outputs", f"a block was appended at {record.offset} before {missing} below it were out"
             )
-        self._take_verdicts(block)
+        if block.header.rules_version:
+            self._take_verdicts(block)
+        else:
+            self._take_rebuilt(block)
         self.position = block.header.end
         accepted = {self.accepted_ids[o]: o for o in block.offsets if self.verdicts[o][0] is Verdict.ACCEPTED}
         self.valid_blocks.append(
             ValidBlock(record.offset, block.header.start, block.header.clock_ms, accepted)
         )
+
+    def forget_index(self) -> None:
+        """The index is lost; its verdicts stay known, a rebuild begins where it likes."""
+        self.observe()
+        self._seen[DEDUP_INDEX.name] = 0
+        self.valid_blocks, self._outputs = [], (frozenset(), frozenset())
+        self._index_lost, self._decided_before = True, set(self.verdicts)
+
+    def _take_rebuilt(self, block: Block) -> None:
+        """A block that says again what was accepted before."""
+        self.clock_ms, self._outputs = block.header.clock_ms, (frozenset(), frozenset())
+        for i, offset in enumerate(block.offsets):
+            if self.accepted_ids.get(offset) != block.dedup_ids[16 * i : 16 * i + 16]:
+                self._bad.add("I5 rebuilt", f"a rebuild says that {offset} was accepted")
 
     def _take_verdicts(self, block: Block) -> None:
         header = block.header
@@ -147,7 +170,7 @@ class PartitionOracle:
         for i, offset in enumerate(block.offsets):
             verdict = Verdict(block.verdicts[i])
             if offset in self.verdicts:
-                self._bad.add("I5 verdicts", f"offset {offset} has two verdicts")
+                self._second_verdict(offset, verdict)
             self.verdicts[offset] = (verdict, block.reasons[i], block.first_offsets[i])
             identity = block.dedup_ids[16 * i : 16 * i + 16]
             if verdict is Verdict.ACCEPTED:
@@ -158,6 +181,13 @@ class PartitionOracle:
             else:
                 self._duplicate(identity, offset, block.first_offsets[i])
         self._outputs = frozenset(clean), frozenset(quarantined)
+
+    def _second_verdict(self, offset: int, verdict: Verdict) -> None:
+        """Only after the loss of the index, of what it had for a duplicate, or had quarantined and does again."""
+        before = self.verdicts[offset][0]
+        again = {Verdict.DUPLICATE: set(Verdict), Verdict.QUARANTINED: {Verdict.QUARANTINED}}
+        if offset not in self._decided_before or verdict not in again.get(before, set()):
+            self._bad.add("I5 verdicts", f"offset {offset} has the verdicts {before!r} and {verdict!r}")
 
     def _accept(self, identity: bytes, offset: int) -> None:
         # The clock at the record itself: a later record of its range must not excuse a copy.

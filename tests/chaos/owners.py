@@ -11,19 +11,22 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from tests.chaos.guards import Guard
-from tests.chaos.log import Unsent
+from tests.chaos.log import SimulatedRecord, Unsent
 
 from headrace_core.decide import entry_offset
-from headrace_core.meta import encode_source_offset
+from headrace_core.meta import decode_note, decode_source_offset, encode_source_offset
+from headrace_core.reasons import Reason
 from headrace_core.topics import (
     DEDUP_INDEX,
     EVENTS_CLEAN,
     EVENTS_QUARANTINE,
     EVENTS_RAW,
     HEADER_FINGERPRINT,
+    HEADER_QUARANTINE,
     HEADER_SOURCE_OFFSET,
 )
 from headrace_dedup.messages import (
+    AcceptedRead,
     Action,
     AppendBlock,
     AppendClean,
@@ -47,6 +50,7 @@ from headrace_dedup.messages import (
     RangeDue,
     RangeRead,
     RawRead,
+    ReadAccepted,
     ReadIndex,
     ReadRange,
     Recover,
@@ -73,6 +77,7 @@ class OwnerActor:
         self._world, self.partition, self.name = world, partition, name
         self.asleep_until = 0
         self.rules = 1
+        self.rebuilds_index = False
         self.machine: Owner | None = None
         self.table: Table | None = None
         self.position: int | None = None
@@ -83,7 +88,6 @@ class OwnerActor:
         """Requests in flight per ticket."""
         self._buffered = False
         self._last_block_ms = 0
-        self._index_read_to = 0
 
     def start(self, rules: int) -> None:
         """A new process, with one version of the rules."""
@@ -194,6 +198,8 @@ class OwnerActor:
                 self._tell(lambda: self._index_part(position))
             case AskOrigin():
                 self._tell(self._origin)
+            case ReadAccepted(above):
+                self._tell(lambda: self._accepted(above))
             case ReadRange(start, end):
                 self._tell(
                     lambda: RangeRead(self._world.log.read((EVENTS_RAW.name, self.partition), start, end))
@@ -224,8 +230,9 @@ class OwnerActor:
     def _check_table(self) -> None:
         """T1: the table, with what has no valid block undone, is the one that a rebuild would give."""
         assert self.table is not None
+        assert self.machine is not None
         oracle = self._world.oracle.partitions[self.partition]
-        horizon, wanted = oracle.remembered(self._index_read_to)
+        horizon, wanted = oracle.remembered(self.machine._next_index)
         ids = list(dict.fromkeys(oracle.accepted_ids.values()))
         offsets = map(entry_offset, self.table.get_many(ids))
         found = {identity: offset for identity, offset in zip(ids, offsets, strict=True) if offset >= horizon}
@@ -240,7 +247,6 @@ class OwnerActor:
             end = position + self._world.rng.randrange(1, end - position)
         records = [IndexRecord(r.offset, r.value) for r in self._world.log.read(partition, position, end)]
         at_end = end == self._world.log.end(partition)
-        self._index_read_to = end
         if not at_end:
             self._inbox.appendleft(lambda: self._index_part(end))
         return IndexRead(records, end, at_end)
@@ -251,6 +257,26 @@ class OwnerActor:
             clean_empty=log.end((EVENTS_CLEAN.name, self.partition)) == 0,
             quarantine_has_sources=any(r.header(HEADER_SOURCE_OFFSET) for r in log.all(quarantine)),
             has_manifest=self._world.has_manifest(self.partition),
+        )
+
+    def _accepted(self, above: int) -> Event:
+        """Some of what events.clean says was accepted, or the rest of it."""
+        log, found = self._world.log, dict[int, SimulatedRecord]()
+        for record in log.all((EVENTS_CLEAN.name, self.partition)):
+            source = _source_offset(record)
+            if source > max(above, *found, -1):
+                found[source] = record
+        offsets = list(found)
+        if len(offsets) > 2 and self._world.rng.random() < 0.5:
+            offsets = offsets[: self._world.rng.randrange(1, len(offsets))]
+        at_end = len(offsets) == len(found)
+        quarantine = log.all((EVENTS_QUARANTINE.name, self.partition)) if at_end else []
+        return AcceptedRead(
+            offsets,
+            [found[offset].key or b"" for offset in offsets],
+            [found[offset].timestamp for offset in offsets],
+            at_end,
+            {_source_offset(record): _reason_number(record) for record in quarantine},
         )
 
     def _recover(self) -> None:
@@ -325,3 +351,14 @@ class OwnerActor:
         if not self._waiting[ticket]:
             del self._waiting[ticket]
             self._tell(lambda: done(base))
+
+
+def _source_offset(record: SimulatedRecord) -> int:
+    header = record.header(HEADER_SOURCE_OFFSET)
+    assert header is not None
+    return decode_source_offset(header)
+
+
+def _reason_number(record: SimulatedRecord) -> int:
+    note = decode_note(record.header(HEADER_QUARANTINE) or b"")
+    return Reason[note.reason.upper()].number

@@ -28,6 +28,7 @@ _ALL = (
         rules=False,
     ),
     Settings("orphans", time=0.15, collect=0.05, load=0.02, damage=0.0, rules=False),
+    Settings("rebuilds", clock=0.0, time=0.02, long_pause=0.0, steps=(150, 400), lose_index=True),
     Settings("deploys", produce=0.08, ids=4, time=0.02, load=0.02, rare=0.08, damage=0.0),
     Settings(
         "clocks",

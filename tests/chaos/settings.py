@@ -29,6 +29,8 @@ class Settings:
     """Event ids, shared by two sources."""
     produce: float = 0.06
     time: float = 0.06
+    long_pause: float = 0.05
+    """Share of the passages of time that take more than a day."""
     load: float = 0.14
     damage: float = 0.007
     """Staged files that come back torn, or that the warehouse refuses."""
@@ -42,5 +44,7 @@ class Settings:
     """Subjects that may be suppressed in a run."""
     archives: float = 0.0
     """Share of runs in which raw records and verdicts are archived too."""
+    lose_index: bool = False
+    """Whether dedup.index is lost halfway, and built again from events.clean."""
     rules: bool = True
     """Whether events differ in the versions of the rules that take them for good."""

@@ -17,8 +17,22 @@ _FIRST = int(os.environ.get("HEADRACE_CHAOS_FIRST", "0"))
 _CHUNK = 50
 
 
+def _found(profile: str, first: int, end: int) -> list[str]:
+    return failures(replace(PROFILES[profile], seed=seed) for seed in range(first, end))
+
+
 @pytest.mark.parametrize("first", range(_FIRST, _FIRST + _SEEDS, _CHUNK))
 def test_effectively_once(first: int) -> None:
-    base = PROFILES["default"]
-    found = failures(replace(base, seed=seed) for seed in range(first, min(first + _CHUNK, _FIRST + _SEEDS)))
+    found = _found("default", first, min(first + _CHUNK, _FIRST + _SEEDS))
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("profile", sorted(PROFILES.keys() - {"default", "rebuilds"}))
+def test_effectively_once_under_every_bias(profile: str) -> None:
+    found = _found(profile, _FIRST, _FIRST + _SEEDS // 100)
+    assert not found, "\n".join(found)
+
+
+def test_a_lost_index_is_built_again() -> None:
+    found = _found("rebuilds", _FIRST, _FIRST + _SEEDS // 20)
     assert not found, "\n".join(found)

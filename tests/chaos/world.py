@@ -30,7 +30,7 @@ from tests.chaos.warehouse_oracle import WarehouseOracle
 from headrace_core.errors import ExitCode, HeadraceError
 from headrace_core.keys import file_id, partition_of
 from headrace_core.paths import ChainKind, ChainPosition, parse_object_key
-from headrace_core.topics import EVENTS_CLEAN, EVENTS_RAW
+from headrace_core.topics import DEDUP_INDEX, EVENTS_CLEAN, EVENTS_RAW
 from headrace_dedup.owner import Owner
 from headrace_loader.chain import ChainReader, is_orphan
 from headrace_loader.load_discovery import LoadDiscovery
@@ -163,6 +163,7 @@ class World:
             actor.table,
             window_ms=self.settings.window_ms,
             group_offset=self.group_offsets[actor.partition],
+            rebuild_index=actor.rebuilds_index,
             without=self.without,
         )
 
@@ -210,11 +211,19 @@ class World:
         return self
 
     def _play(self) -> None:
-        for _ in range(self.rng.choice(self.settings.steps)):
-            self.step()
+        steps = self.rng.choice(self.settings.steps)
+        if self.settings.lose_index:
+            self._walk(steps)
+            self._rebuild_index()
+        self._walk(steps)
+        if not self.is_over:
+            self.heal()
+
+    def _walk(self, steps: int) -> None:
+        for _ in range(steps):
             if self.is_over:
                 return
-        self.heal()
+            self.step()
 
     @property
     def is_over(self) -> bool:
@@ -262,7 +271,7 @@ class World:
             self.log.append(place, [(identity, value, ())], self.append_ms)
 
     def _pass_time(self) -> None:
-        if self.rng.random() < 0.05:
+        if self.rng.random() < self.settings.long_pause:
             self.note("pause of more than a day")
             self.now_ms += 26 * _HOUR_MS
         else:
@@ -341,6 +350,31 @@ class World:
         if len(self.warehouse.suppressed) < self.settings.suppressions:
             self.note("subject suppressed")
             self.warehouse.suppressed.add(("user", f"e{self.rng.randrange(self.settings.ids)}"))
+
+    # The loss of the index.
+
+    def _rebuild_index(self) -> None:
+        """Owners come to rest, then dedup.index is gone, and one owner of each partition is started to rebuild it."""
+        self._end_all()
+        for partition in range(_PARTITIONS):
+            self.calm = True
+            self._finish_owner(partition)
+            self.calm = False
+            if not self.is_over:
+                self.log.truncate((DEDUP_INDEX.name, partition))
+                self.oracle.partitions[partition].forget_index()
+                self._finish_rebuild(partition)
+
+    def _finish_rebuild(self, partition: int) -> None:
+        owner = OwnerActor(self, partition, f"rebuilder of {partition}")
+        owner.rebuilds_index = True
+
+        def advance() -> None:
+            owner.step()
+            self.network.deliver(hurry=True)
+
+        self._until(lambda: owner.settled, advance, "rebuild")
+        owner.crash()
 
     # Healing.
 

@@ -71,6 +71,22 @@ def test_what_stands_in_quarantine_above_the_last_clean_record_stays_there() -> 
     assert bench.valid()[-1].header.fingerprint_version == 1
 
 
+def test_a_stop_before_a_quarantined_record_is_decided_again_leaves_the_rebuild_unfinished() -> None:
+    bench = _lost("xy", clean=[0])
+    owner = _asked(bench)
+    owner.tell(_part(bench, [0], quarantined={1: _NOT_AN_OBJECT}))
+    owner.settle()
+    owner.tell(m.StopRequested())
+    owner.settle()
+    assert bench.valid()[-1].header.count == 0
+    assert isinstance(bench.owner().start().stopped(), ConfigurationError)
+    again = bench.owner(rebuild_index=True).start()
+    again.tell(_part(bench, [], quarantined={1: _NOT_AN_OBJECT}))
+    again.settle()
+    again.feed().settle()
+    assert bench.verdicts() == "AQ"
+
+
 def test_an_interrupted_rebuild_is_noticed_and_goes_on() -> None:
     bench = _lost("xyz", clean=[0, 1, 2])
     owner = _asked(bench)

@@ -361,7 +361,8 @@ class Owner(Deciding):
         """D7: start = end = position, the clock of the last block."""
         self._empty_due = False
         place = Place(self.position, self.position, self._meant_for(), self._history.clock_ms)
-        self._launch(self._build.empty(place, self._history.clock_ms))
+        # An end of the rebuild in the index would let the next start forget what the lost index had quarantined.
+        self._launch(self._build.empty(place, self._history.clock_ms, unfinished=bool(self._forced)))
 
     def _on_block_appended(self, event: m.BlockAppended) -> None:
         block = self._in_flight

@@ -120,9 +120,10 @@ class RangeBuilder:
             quarantined=Counter(filter(None, decision.reasons)),
         )
 
-    def empty(self, place: Place, clock_ms: int) -> Range:
-        """A block without rows, which certifies that everything below it is out."""
-        header = self._header(place, clock_ms, 0, self._rules.rules_version, self._rules.fingerprint_version)
+    def empty(self, place: Place, clock_ms: int, *, unfinished: bool) -> Range:
+        """A block without rows, which certifies that everything below it is out. ``unfinished`` as in `decided`."""
+        version = _UNFINISHED if unfinished else self._rules.fingerprint_version
+        header = self._header(place, clock_ms, 0, self._rules.rules_version, version)
         return Range(place, clock_ms, assemble_block(header, _NO_COLUMNS))
 
     def rebuilt(
