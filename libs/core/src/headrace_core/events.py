@@ -26,6 +26,7 @@ __all__ = [
     "columns_of",
     "decode_clean",
     "encode_clean",
+    "encode_clean_into",
 ]
 
 SCHEMA_VERSION = 1
@@ -129,8 +130,13 @@ def columns_of(struct: type[msgspec.Struct]) -> tuple[Column, ...]:
     return tuple(found)
 
 
-encode_clean = msgspec.json.Encoder().encode
+_encoder = msgspec.json.Encoder()
+
+encode_clean = _encoder.encode
 """CleanEvent to JSON bytes, nulls omitted."""
+
+encode_clean_into = _encoder.encode_into
+"""As encode_clean, but into a bytearray, of which nothing else is left; one that is kept need not grow for each event."""
 
 decode_clean = msgspec.json.Decoder(CleanEvent).decode
 """JSON bytes to CleanEvent; fields of a newer schema are ignored."""

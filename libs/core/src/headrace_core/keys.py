@@ -5,6 +5,7 @@ The golden vectors in tests/data hold these functions still: a changed result wo
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -67,8 +68,13 @@ def event_id(
 
 def dedup_id(source: str, identifier: str) -> bytes:
     """16 bytes that stand for (source, event id): xxh3_128 over u16 length, source, event id in UTF-8, not normalised."""
+    return xxh3_128_digest(_scope(source) + identifier.encode())
+
+
+@lru_cache(maxsize=1024)
+def _scope(source: str) -> bytes:
     name = source.encode()
-    return xxh3_128_digest(len(name).to_bytes(2, "big") + name + identifier.encode())
+    return len(name).to_bytes(2, "big") + name
 
 
 def partition_of(identity: bytes, partitions: int) -> int:

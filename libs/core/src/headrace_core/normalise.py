@@ -20,7 +20,7 @@ from headrace_core.client_fields import (
     read_context,
     read_properties,
 )
-from headrace_core.enrich import Campaign, campaign_of_url, path_of, referrer_medium
+from headrace_core.enrich import NO_CAMPAIGN, Campaign, campaign_of_url, path_of, referrer_medium
 from headrace_core.events import RULES_VERSION, SCHEMA_VERSION, CleanEvent, IdentityStatus, columns_of
 from headrace_core.identify import Identity
 from headrace_core.meta import RequestMeta, RerunReference
@@ -60,8 +60,8 @@ def normalise(
     context = read_context(parsed.context)
     properties = read_properties(parsed.properties)
     columns = parsed.columns or _NO_COLUMNS
-    page = _page(parsed, context, properties, columns)
-    utm_source, utm_medium, utm_campaign = _campaign(context, page.url, columns)
+    page_url, page_path, referrer = _page(parsed, context, properties, columns)
+    utm_source, utm_medium, utm_campaign = _campaign(context, page_url, columns)
     revenue, currency = _money(parsed.event_type, properties, columns)
     user_key, status = _user(parsed, identity.event_id)
     clean = CleanEvent(
@@ -82,10 +82,10 @@ def normalise(
         user_key=user_key,
         identity_status=status,
         session_id=_session(parsed.session_id, context),
-        page_url=page.url,
-        page_path=page.path,
-        referrer=page.referrer,
-        referrer_medium=referrer_medium(page.referrer, page.url),
+        page_url=page_url,
+        page_path=page_path,
+        referrer=referrer,
+        referrer_medium=referrer_medium(referrer, page_url) if referrer else None,
         utm_source=utm_source,
         utm_medium=utm_medium,
         utm_campaign=utm_campaign,
@@ -141,13 +141,16 @@ def _session(explicit: str | None, context: ClientContext) -> str | None:
 
 def _page(
     parsed: ParsedEvent, context: ClientContext, properties: ClientProperties, columns: dict[str, str]
-) -> Page:
-    """Where the event happened: what a mapping says, else the context, else a page's or screen's own properties."""
+) -> tuple[str | None, str | None, str | None]:
+    """URL, path, referrer: what a mapping says, else the context, else a page's or screen's own properties."""
     page = context.page or _NO_PAGE
     view = properties if parsed.event_type in _VIEWS else _NO_PROPERTIES
-    url = columns.get("page_url") or page.url or view.url or None
-    path = columns.get("page_path") or page.path or view.path or (path_of(url) if url else None)
-    return Page(url, path, columns.get("referrer") or page.referrer or view.referrer or None)
+    url, path, referrer = page.url or view.url, page.path or view.path, page.referrer or view.referrer
+    if columns:
+        url = columns.get("page_url") or url
+        path = columns.get("page_path") or path
+        referrer = columns.get("referrer") or referrer
+    return url or None, path or (path_of(url) if url else None), referrer or None
 
 
 _NO_PAGE: Final = Page()
@@ -164,6 +167,8 @@ def _campaign(context: ClientContext, page_url: str | None, columns: dict[str, s
         source = columns.get("utm_source", source)
         medium = columns.get("utm_medium", medium)
         name = columns.get("utm_campaign", name)
+    if source is None and medium is None and name is None:
+        return NO_CAMPAIGN
     return _fitting(source), _fitting(medium), _fitting(name)
 
 
@@ -177,7 +182,9 @@ def _fitting(text: str | None) -> str | None:
 def _money(
     event_type: str, properties: ClientProperties, columns: dict[str, str]
 ) -> tuple[str | None, str | None]:
-    revenue, currency = columns.get("revenue"), columns.get("currency")
+    revenue = currency = None
+    if columns:
+        revenue, currency = columns.get("revenue"), columns.get("currency")
     if event_type in _TRAITS:
         return revenue, currency
     if revenue is None and properties.revenue is not ABSENT:

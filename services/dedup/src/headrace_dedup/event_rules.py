@@ -10,7 +10,7 @@ import msgspec
 from headrace_core.dialects import Mappings, parse
 from headrace_core.dialects.mapped import DIALECT as MAPPED
 from headrace_core.errors import ConfigurationError
-from headrace_core.events import RULES_VERSION, SCHEMA_VERSION, encode_clean
+from headrace_core.events import RULES_VERSION, SCHEMA_VERSION, encode_clean_into
 from headrace_core.identify import identify
 from headrace_core.keys import FINGERPRINT_VERSION
 from headrace_core.meta import RequestMeta, RerunReference, decode_index, decode_meta, decode_rerun
@@ -37,6 +37,7 @@ class EventRules:
 
     def __init__(self, mappings: Mappings) -> None:
         self._mappings = mappings
+        self._buffer = bytearray()
         self._metas: dict[bytes, RequestMeta] = {}
         self._last_encoded: bytes | None = None
         self._last_meta: RequestMeta | None = None
@@ -50,7 +51,7 @@ class EventRules:
             columns.reasons,
             columns.values,
         )
-        mappings = self._mappings
+        mappings, buffer = self._mappings, self._buffer
         # The hot loop of the service: one frame, local names, nothing kept but the columns.
         for position, record in enumerate(records):
             try:
@@ -67,7 +68,8 @@ class EventRules:
                     parsed, identity, meta, rerun, src_partition=partition, src_offset=record.offset
                 )
                 reasons.append(0)
-                values.append(encode_clean(event))
+                encode_clean_into(event, buffer)
+                values.append(bytes(buffer))
             except Rejected as rejected:
                 _reject(columns, position, record, rejected)
         return columns

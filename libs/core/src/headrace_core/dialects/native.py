@@ -61,17 +61,23 @@ _read = EventReader(_NativeEvent).read
 
 def parse(value: bytes, meta: RequestMeta, _mappings: object = None) -> ParsedEvent:
     """Read a native event. Rejected where it is none."""
+    # The usual case of a field is told here: a call for each of them would cost as much as the decoder.
     event, extras = _read(value)
-    name = _name_of(event, extras)
-    event_type = _type_of(event.type, name)
+    name = event.name if event.name and event.event is None else _name_of(event, extras)
+    event_type = event.type
+    if event_type is None or event_type not in _TYPES or not name:
+        event_type = _type_of(event_type, name)
     client_id = known_id(event.id, "id", extras)
     user_id = known_id(event.user_id, "user_id", extras)
     anonymous_id = known_id(event.anonymous_id, "anonymous_id", extras)
-    group_id = shown_id(event.group_id, "group_id", extras)
-    previous_id = shown_id(event.previous_id, "previous_id", extras)
-    session_id = known_id(event.session_id, "session_id", extras)
+    group_id = None if event.group_id is None else shown_id(event.group_id, "group_id", extras)
+    previous_id = None if event.previous_id is None else shown_id(event.previous_id, "previous_id", extras)
+    session_id = None if event.session_id is None else known_id(event.session_id, "session_id", extras)
     time = known_time(event.time, "time", extras)
     properties = object_of(event.properties, "properties")
+    context = object_of(event.context, "context")
+    if extras or meta.context is not None:
+        context = context_with(context, meta.context, extras)
     return ParsedEvent(
         event_type=event_type,
         event_name=name,
@@ -84,7 +90,7 @@ def parse(value: bytes, meta: RequestMeta, _mappings: object = None) -> ParsedEv
         sent_at=event.sent_at,
         session_id=session_id,
         properties=properties,
-        context=context_with(object_of(event.context, "context"), meta.context, extras),
+        context=context,
         content=content_of(
             (event_type, name, user_id, anonymous_id, group_id, previous_id, as_sent(time), properties)
         ),
