@@ -44,6 +44,7 @@ class SimulatedLog:
     def __init__(self) -> None:
         self._records: dict[Partition, list[SimulatedRecord]] = {}
         self._ends: dict[Partition, int] = {}
+        self._starts: dict[Partition, int] = {}
 
     def append(self, partition: Partition, batch: Sequence[Unsent], append_ms: int) -> int:
         """Append one batch; the offset of its first record."""
@@ -64,17 +65,25 @@ class SimulatedLog:
         """Remove every record; offsets go on where they were."""
         self._records[partition] = []
 
+    def drop_before(self, partition: Partition, offset: int) -> None:
+        """Make records below an offset unreadable, as retention does."""
+        self._starts[partition] = max(offset, self.start(partition))
+
+    def start(self, partition: Partition) -> int:
+        """The lowest offset that can still be read."""
+        return self._starts.get(partition, 0)
+
     def end(self, partition: Partition) -> int:
         """The offset that the next record will get."""
         return self._ends.get(partition, 0)
 
     def all(self, partition: Partition) -> list[SimulatedRecord]:
-        """Every record, in order; not to be changed."""
+        """Every record, in order, unreadable ones too; not to be changed."""
         return self._records.get(partition, [])
 
     def read(self, partition: Partition, start: int, end: int | None = None) -> list[SimulatedRecord]:
-        """Records of offsets from `start` to before `end` (default: all there are)."""
-        records = self._records.get(partition, [])
+        """Readable records of offsets from `start` to before `end` (default: all there are)."""
+        records, start = self._records.get(partition, []), max(start, self.start(partition))
         stop = self.end(partition) if end is None else end
         if len(records) == self.end(partition):
             return records[start:stop]

@@ -70,6 +70,10 @@ _HOUR_MS = 3_600_000
 _RANGE_SIZES = (1, 2, 3, 5)
 
 
+class _Expired(Exception):
+    """A process reads from an offset that retention has passed; it stops, as its reader never resets a position."""
+
+
 class OwnerActor:
     """One process that owns one partition, or thinks so."""
 
@@ -98,10 +102,11 @@ class OwnerActor:
         self._waiting.clear()
         self.position, self._buffered, self._last_block_ms = None, False, world.now_ms
         self.machine = world.new_owner(self)
-        end = world.log.end((EVENTS_RAW.name, self.partition))
-        first = world.oracle.partitions[self.partition].first_remembered()
-        position = world.rng.choice((0, first, world.rng.randint(0, first)))
-        self._tell(lambda: Begin(raw_start=0, raw_end=end, index_position=position))
+        raw, index = (EVENTS_RAW.name, self.partition), (DEDUP_INDEX.name, self.partition)
+        raw_start, raw_end, start = world.log.start(raw), world.log.end(raw), world.log.start(index)
+        first = max(start, world.oracle.partitions[self.partition].first_remembered())
+        position = world.rng.choice((start, first, world.rng.randint(start, first)))
+        self._tell(lambda: Begin(raw_start, raw_end, position))
 
     def crash(self) -> None:
         """The process is gone; what it has in flight may land late."""
@@ -137,6 +142,13 @@ class OwnerActor:
 
     def advance(self) -> None:
         """What a process does when nothing goes wrong: the next event, if there is one."""
+        try:
+            self._advance()
+        except _Expired:
+            self._world.note("slept past retention")
+            self.crash()
+
+    def _advance(self) -> None:
         assert self.machine is not None
         if self._inbox:
             self._handle(self._inbox.popleft()())
@@ -174,6 +186,8 @@ class OwnerActor:
 
     def _read_raw(self, position: int) -> None:
         log = self._world.log
+        if position < log.start((EVENTS_RAW.name, self.partition)):
+            raise _Expired
         records = log.read((EVENTS_RAW.name, self.partition), position)[
             : self._world.rng.choice(_RANGE_SIZES)
         ]
@@ -242,6 +256,8 @@ class OwnerActor:
     def _index_part(self, position: int) -> Event:
         """One part of an index read; the next part follows unless this one reached the end."""
         partition = (DEDUP_INDEX.name, self.partition)
+        if position < self._world.log.start(partition):
+            raise _Expired
         end = self._world.log.end(partition)
         if self._world.rng.random() < 0.3 and end - position > 1:
             end = position + self._world.rng.randrange(1, end - position)
@@ -262,7 +278,7 @@ class OwnerActor:
     def _accepted(self, above: int) -> Event:
         """Some of what events.clean says was accepted, or the rest of it."""
         log, found = self._world.log, dict[int, SimulatedRecord]()
-        for record in log.all((EVENTS_CLEAN.name, self.partition)):
+        for record in log.read((EVENTS_CLEAN.name, self.partition), 0):
             source = _source_offset(record)
             if source > max(above, *found, -1):
                 found[source] = record

@@ -110,6 +110,10 @@ class StagerActor:
         start = self.machine.position
         assert start is not None
         log, partition = self._world.log, (self._topic, self.partition)
+        if start < log.start(partition):
+            self._world.note("slept past retention")
+            self.crash()
+            return
         records = log.read(partition, start)[: self._world.rng.choice((1, 2, 4, 6))]
         next_offset = records[-1].offset + 1 if records else log.end(partition)
         self._due = True

@@ -144,6 +144,8 @@ class World:
         self.note(f"owner stopped {error.exit_code}")
         if error.exit_code is ExitCode.BUG and error.code == "accepted_record_cannot_be_built":
             self._needed_rules[owner.partition] = _OLD_RULES + _NEW_RULES - owner.rules
+        elif error.code == "raw_records_gone" and not self.calm:
+            self.note("a range's records expired while its owner slept")
         else:
             self.violations.add("X stop", f"{owner.name} stopped: {error}")
 
@@ -258,6 +260,7 @@ class World:
                 self._repair,
                 self._suppress,
                 self._hole,
+                self._retain,
             )
         )()
 
@@ -290,6 +293,30 @@ class World:
         self.log.add_hole(
             (self.rng.choice((EVENTS_RAW.name, EVENTS_CLEAN.name)), self.rng.randrange(_PARTITIONS))
         )
+
+    def _retain(self) -> None:
+        """Retention: what is older than three windows and not needed any more can be read no longer."""
+        partition = self.rng.randrange(_PARTITIONS)
+        oracle = self.oracle.partitions[partition]
+        decided = oracle.valid_blocks[-1].start if oracle.valid_blocks else 0
+        staged = self._chain_end("events", partition)
+        archived = self._chain_end("raw", partition) if "raw" in self._kinds else decided
+        self._drop(EVENTS_RAW.name, partition, min(decided, archived))
+        self._drop(EVENTS_CLEAN.name, partition, staged)
+        if "verdicts" not in self._kinds:
+            self._drop(DEDUP_INDEX.name, partition, oracle.first_remembered())
+
+    def _chain_end(self, kind: ChainKind, partition: int) -> int:
+        chain = self.chains.of(kind, partition)
+        return chain[-1].end if chain else 0
+
+    def _drop(self, topic: str, partition: int, below: int) -> None:
+        oldest_ms = self.now_ms - 3 * self.settings.window_ms
+        records = self.log.read((topic, partition), 0, below)
+        old = [record.offset for record in records if record.timestamp < oldest_ms]
+        if old:
+            self.note("records expired")
+            self.log.drop_before((topic, partition), old[-1] + 1)
 
     def _step_owner(self) -> None:
         self._awake(self.owners)
