@@ -102,6 +102,7 @@ class SimulatedSession(MemorySession):
         """See `WarehouseSession`."""
         await self._step()
         self._copied.clear()
+        self._commit_sent = False  # a connection may carry several transactions: each sends its own COMMIT
         await super().begin()
 
     async def lock(self) -> None:
