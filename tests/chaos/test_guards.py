@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 from tests.chaos.guards import Guard
@@ -71,3 +72,8 @@ def test_a_guard_taken_away_is_caught(case: _Case) -> None:
 def test_every_guard_has_a_test() -> None:
     redundant = {Guard.LEDGER_CHECK, Guard.COUNT_CHECK}
     assert {case.guard for case in _CASES} == set(Guard) - redundant
+
+
+def test_every_guard_is_documented() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "reliability.md").read_text(encoding="utf-8")
+    assert not [guard for guard in Guard if f"{guard}`" not in text and f"| {guard} |" not in text]
