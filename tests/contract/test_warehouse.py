@@ -236,8 +236,17 @@ async def test_a_released_file_that_fails_again_is_set_aside_again(harness: Harn
     assert await harness.warehouse.settled_files([file.file_id]) == {file.file_id}
 
 
-async def test_many_days_load_at_once(harness: Harness) -> None:
-    rows = [clean_row(str(at), at=DAY - timedelta(days=9 * at), offset=at, user_id="u") for at in range(40)]
+@pytest.mark.parametrize("days", [3, 20])
+async def test_copies_are_found_in_batches_of_few_and_of_many_days(harness: Harness, days: int) -> None:
+    rows = [clean_row(str(at), at=DAY - timedelta(days=2 * at), offset=at, user_id="u") for at in range(days)]
+    later = [
+        {**row, "event_ts": row["event_ts"] + timedelta(days=1), "src_offset": at}
+        for at, row in enumerate(rows, 90)
+    ]
+    new = [clean_row(f"new-{at}", at=DAY - timedelta(days=2 * at), offset=200 + at) for at in range(days)]
     await _load(harness, staged_file(rows, start=0))
-    assert len(await harness.rows()) == 40
+    result = await _load(harness, staged_file([*later, *new], start=90))
+    [entry] = result.loaded.values()
+    assert (entry.inserted, entry.present) == (days, days)
+    assert {row["src_offset"] for row in await harness.rows()} == {*range(days), *range(200, 200 + days)}
     await _rollups_follow(harness)

@@ -22,6 +22,7 @@ def load_statements() -> dict[str, str]:
         "take_out_suppressed": sql.take_out_suppressed(stage),
         "repeated_in_batch": sql.repeated_in_batch(stage),
         "stored_near": sql.stored_near(stage),
+        "stored_on": sql.stored_on(stage, day),
         "leave_out": sql.leave_out(stage),
         "remove_displaced": sql.remove_displaced(),
         "add_minutes": sql.add_minutes(stage),

@@ -309,6 +309,18 @@ CROSS JOIN LATERAL (
 ) e
 WHERE n.day = ANY(%s::date[]);
 
+-- stored_on
+SELECT s.dedup_id::text, s.event_date, s.src_partition, s.src_offset, s.file_id, s.row_number,
+       e.event_date, e.src_partition, e.src_offset, e.file_id
+FROM ops.stage_events_0 s
+CROSS JOIN LATERAL (
+    SELECT e.event_date, e.src_partition, e.src_offset, e.file_id
+    FROM analytics.events_p20261120 e
+    WHERE e.dedup_id = s.dedup_id
+    OFFSET 0
+) e
+WHERE s.event_date BETWEEN date '2026-11-20' - 1 AND date '2026-11-20' + 1;
+
 -- take_out_suppressed
 DELETE FROM ops.stage_events_0 s
 WHERE ('user', s.user_id) IN (SELECT x.kind, x.value FROM ops.suppressed_subjects x)

@@ -38,6 +38,8 @@ _SETTINGS = {
     "max_wal_size": "2GB",
     # A young server makes new segments all the time: filling them with zeros first would write every load twice.
     "wal_init_zero": "off",
+    "wal_buffers": "32MB",
+    "wal_writer_delay": "10ms",
     "log_line_prefix": "%m [%p] ",
 }
 

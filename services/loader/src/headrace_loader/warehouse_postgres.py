@@ -25,6 +25,9 @@ from headrace_runtime.warehouse import PostgresConnection
 
 __all__ = ["PostgresSession", "PostgresWarehouse"]
 
+_DAYS_PROBED_ALONE = 8
+"""Up to so many days the stage table is read once for each; a batch of more days is read once for all."""
+
 _DDL_LOCK = 0x6864_7270
 """Advisory lock under which partitions and stage tables are made, so that two workers do not make one twice."""
 
@@ -141,12 +144,13 @@ class PostgresSession:
         return {row[0]: _entry(row) for row in rows}
 
     async def copy(self, file: CheckedFile) -> None:
-        """Copy the deciding columns of a file into the stage table."""
+        """Take note of a file: all go to the stage table in one stream, once the last one is known."""
         self._transaction.files.append(file)
-        await self._connection.copy_in(sql.copy_into(self._stage), stage_stream(file.content, self._stage))
 
     async def staged_rows(self) -> dict[int, int]:
-        """Rows of the whole stage table by file id."""
+        """Copy the deciding columns of the files; rows of the whole stage table by file id."""
+        contents = (file.content for file in self._transaction.files)
+        await self._connection.copy_in(sql.copy_into(self._stage), stage_stream(contents, self._stage))
         return dict(await self._connection.execute(sql.staged_rows(self._stage)))
 
     async def insert_absent(self, *, loaded_us: int) -> Insertion:
@@ -156,16 +160,19 @@ class PostgresSession:
         present = [rows[id(copy)] for copy in settlement.present]
         await self._leave_out(present)
         await self._remove(settlement.displaced)
-        counts = {}
+        counts, parts = {}, []
         for file in self._transaction.files:
             gone = [
                 [row for file_id, row in group if file_id == file.file_id] for group in (suppressed, present)
             ]
-            left_out = frozenset(gone[0] + gone[1])
-            stream = events_stream(file.content, loaded_us=loaded_us, left_out=left_out)
-            inserted = await self._connection.copy_in(sql.copy_into(EVENTS), stream)
-            _check_inserted(file, inserted, len(left_out))
-            counts[file.file_id] = FileCounts(inserted, len(gone[1]), len(gone[0]))
+            parts.append((file.content, frozenset(gone[0] + gone[1])))
+            absent = file.rows - len(gone[0]) - len(gone[1])
+            counts[file.file_id] = FileCounts(absent, len(gone[1]), len(gone[0]))
+        # All files in one stream: the next one is decoded while the server still takes the last one.
+        inserted = await self._connection.copy_in(
+            sql.copy_into(EVENTS), events_stream(parts, loaded_us=loaded_us)
+        )
+        _check_inserted(inserted, sum(each.inserted for each in counts.values()))
         displaced: dict[int, int] = {}
         for copy in settlement.displaced:
             displaced[copy.file_id] = displaced.get(copy.file_id, 0) + 1
@@ -275,7 +282,10 @@ class PostgresSession:
         days = [row[0] for row in await self._connection.execute(ledger_sql.days_with_rows(existing))]
         if not days:
             return []
-        return await self._connection.execute(sql.stored_near(self._stage), [days])
+        if len(days) > _DAYS_PROBED_ALONE:
+            return await self._connection.execute(sql.stored_near(self._stage), [days])
+        found = [await self._connection.execute(sql.stored_on(self._stage, day)) for day in days]
+        return [row for rows in found for row in rows]
 
     async def _leave_out(self, places: Sequence[tuple[int, int]]) -> None:
         if places:
@@ -308,11 +318,11 @@ def _start_of(unit: str, start: datetime) -> datetime:
     return start.replace(minute=0) if unit == "hour" else start.replace(hour=0, minute=0)
 
 
-def _check_inserted(file: CheckedFile, inserted: int, left_out: int) -> None:
-    if inserted != file.rows - left_out:
+def _check_inserted(inserted: int, decided: int) -> None:
+    if inserted != decided:
         raise BadData(
             "The events table took another number of rows than was decided.",
-            why=f"{file.entry.file.key}: {inserted} instead of {file.rows - left_out}.",
+            why=f"It took {inserted} instead of {decided}.",
             code="file_rows_differ",
         )
 

@@ -6,6 +6,8 @@ inserted leave it first, so that after insert_absent it is the materialised set 
 
 from __future__ import annotations
 
+from datetime import date
+
 from headrace_core.tables import (
     EVENTS,
     EVENTS_DAY,
@@ -17,6 +19,7 @@ from headrace_core.tables import (
     USER_DAY,
     USER_FIRST_SEEN,
     Table,
+    events_partition,
 )
 
 __all__ = [
@@ -36,6 +39,7 @@ __all__ = [
     "resum_given",
     "staged_rows",
     "stored_near",
+    "stored_on",
     "take_out_suppressed",
 ]
 
@@ -91,14 +95,18 @@ FROM {stage.full_name} s
 WHERE s.dedup_id IN (SELECT dedup_id FROM {stage.full_name} GROUP BY dedup_id HAVING count(*) > 1)"""
 
 
+_STORED = """\
+SELECT s.dedup_id::text, s.event_date, s.src_partition, s.src_offset, s.file_id, s.row_number,
+       e.event_date, e.src_partition, e.src_offset, e.file_id"""
+
+
 def stored_near(stage: Table) -> str:
     """Staged rows beside each copy in the events table that is within a day; parameter: the days that hold any row.
 
     The subquery is not to be flattened (OFFSET 0): so each probe goes to the one partition of its day, by the index.
     """
     return f"""\
-SELECT s.dedup_id::text, s.event_date, s.src_partition, s.src_offset, s.file_id, s.row_number,
-       e.event_date, e.src_partition, e.src_offset, e.file_id
+{_STORED}
 FROM {stage.full_name} s
 CROSS JOIN LATERAL (VALUES (s.event_date - 1), (s.event_date), (s.event_date + 1)) n(day)
 CROSS JOIN LATERAL (
@@ -108,6 +116,20 @@ CROSS JOIN LATERAL (
     OFFSET 0
 ) e
 WHERE n.day = ANY(%s::date[])"""
+
+
+def stored_on(stage: Table, day: date) -> str:
+    """As stored_near for the copies of one day, at half the cost: no partition has to be chosen for each row."""
+    return f"""\
+{_STORED}
+FROM {stage.full_name} s
+CROSS JOIN LATERAL (
+    SELECT e.event_date, e.src_partition, e.src_offset, e.file_id
+    FROM {events_partition(day)} e
+    WHERE e.dedup_id = s.dedup_id
+    OFFSET 0
+) e
+WHERE s.event_date BETWEEN date '{day}' - 1 AND date '{day}' + 1"""
 
 
 def leave_out(stage: Table) -> str:
