@@ -37,7 +37,7 @@ test: lint unit contract integration chaos ## Everything that needs no cluster
 lint: $(READY) ## Formatting, style, types, import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy libs/*/src services/*/src lambda/src cli/src tests benchmarks
+	$(BIN)/mypy libs/*/src services/*/src spark/src lambda/src cli/src tests benchmarks
 	$(BIN)/lint-imports
 
 unit: $(READY) ## Pure tests: seconds

@@ -15,11 +15,22 @@ __all__ = [
     "ChainPosition",
     "base_key",
     "chain_prefix",
+    "edges_key",
+    "generation_key",
+    "lake_prefix",
     "manifest_key",
     "object_key",
     "overflow_key",
     "parse_manifest_key",
     "parse_object_key",
+    "parse_pointer_key",
+    "plan_key",
+    "plan_prefix",
+    "pointer_key",
+    "pointers_prefix",
+    "report_key",
+    "run_prefix",
+    "run_result_key",
 ]
 
 ChainKind = Literal["events", "raw", "verdicts"]
@@ -87,3 +98,66 @@ def parse_object_key(key: str) -> ChainPosition | None:
 def overflow_key(sha256_hex: str) -> str:
     """Key of a value that is too long for a column."""
     return f"overflow/{sha256_hex}"
+
+
+def pointers_prefix() -> str:
+    """Prefix of all pointers: the one place where days are listed."""
+    return "pointers/"
+
+
+def pointer_key(event_date: str) -> str:
+    """Key of a day's pointer."""
+    return f"{pointers_prefix()}date={event_date}.json"
+
+
+def parse_pointer_key(key: str) -> str | None:
+    """The date (YYYY-MM-DD) of a pointer's key; None where the key is no pointer's."""
+    name = key.removeprefix(pointers_prefix())
+    if name == key or not name.startswith("date=") or not name.endswith(".json"):
+        return None
+    return name[len("date=") : -len(".json")]
+
+
+def run_prefix(run: str, attempt: int) -> str:
+    """Prefix of what an attempt of a run leaves behind."""
+    return f"runs/{run}/attempt={attempt}/"
+
+
+def run_result_key(run: str, attempt: int) -> str:
+    """Key of an attempt's result."""
+    return f"{run_prefix(run, attempt)}result.json"
+
+
+def plan_prefix(run: str, attempt: int, plan: int) -> str:
+    """Prefix of a plan, its input and its reports."""
+    return f"{run_prefix(run, attempt)}plan={plan}/"
+
+
+def plan_key(run: str, attempt: int, plan: int) -> str:
+    """Key of a plan."""
+    return f"{plan_prefix(run, attempt, plan)}plan.json"
+
+
+def generation_key(run: str, attempt: int, plan: int) -> str:
+    """Key of a plan's result: the generation that a pointer names."""
+    return f"{plan_prefix(run, attempt, plan)}result.json"
+
+
+def edges_key(run: str, attempt: int, plan: int) -> str:
+    """Key of the identity edges that a plan resolves with."""
+    return f"{plan_prefix(run, attempt, plan)}edges.jsonl.zst"
+
+
+def report_key(run: str, attempt: int, plan: int, name: str) -> str:
+    """Key of a report beside a plan, such as a page of Data Docs."""
+    return f"{plan_prefix(run, attempt, plan)}reports/{name}"
+
+
+def lake_prefix(table: str, event_date: str, generation: str) -> str:
+    """Prefix of the files of a table in a generation; events add ``hour=HH/`` below it.
+
+    Events stand under ``lake/events/date=…/gen=…/hour=…``: date and hour are columns of the path, and a generation is one
+    folder, so that a job writes and a person finds a generation in one place.
+    """
+    folder = "lake/events" if table == "events" else f"lake/aggregates/{table}"
+    return f"{folder}/date={event_date}/gen={generation}/"

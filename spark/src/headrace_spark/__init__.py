@@ -1,0 +1,1 @@
+"""The batch jobs of Headrace on Spark."""
