@@ -111,8 +111,9 @@ class DayInput(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 class Plan(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """The frozen input of one generation (rule B1). ``neighbours`` are the days whose rows decide about this one's: two
-    before and one after. ``chain_ends`` says per partition up to where the chain was read; ``edges`` is the object that
-    holds the identity edges, read up to the offset ``edges_offset``; past ``ends_by_ms`` the plan swaps nothing.
+    before and one after; ``seen`` is how these look, which a later plan compares. ``chain_ends`` says per partition up to
+    where the chain was read; ``edges`` is the object that holds the identity edges, read up to the offset ``edges_offset``;
+    past ``ends_by_ms`` the plan swaps nothing.
     """
 
     version: Literal[1] = 1
@@ -120,6 +121,7 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     job: str
     day: DayInput
     neighbours: tuple[DayInput, ...] = ()
+    seen: dict[str, str] = {}
     chain_ends: dict[str, int] = {}
     edges: str | None = None
     edges_offset: int = 0
@@ -131,7 +133,8 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 class Generation(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """The result of a plan. ``contains`` are the keys of all staged files whose rows are in it, those of the generations
-    before it too; ``seen`` gives, per neighbouring day, a digest of the input that aggregates were computed from.
+    before it too; ``seen`` gives, per neighbouring day, the digest of the input that the sessions were computed from.
+    ``revision`` names the last generation that changed rows which were in already (reprocess, erase); none did where empty.
     """
 
     version: Literal[1] = 1
@@ -143,8 +146,8 @@ class Generation(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     seen: dict[str, str] = {}
     tables: dict[LakeTable, tuple[LakeFile, ...]] = {}
     counts: dict[str, int] = {}
-    content: str = "0" * 32
     edges_offset: int = 0
+    revision: str = ""
     versions: Versions = Versions()
     made_ms: int
 
