@@ -1,0 +1,177 @@
+"""The edges of a log as they count now, kept up record by record. Pure.
+
+Records go in by ascending offset. What is known of a pair of alias and customer from one source is its latest edge by
+``valid_from``, so a record that comes again, or late, changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import msgspec
+
+from headrace_core.identity.edges import EVERY_CUSTOMER, Edge, edge_key, split_edge_key
+
+__all__ = [
+    "MAX_ALIASES_PER_CUSTOMER",
+    "MAX_CHAIN",
+    "MAX_CUSTOMERS_PER_ALIAS",
+    "EdgeRecord",
+    "IdentityIndex",
+    "edge_record",
+]
+
+MAX_CUSTOMERS_PER_ALIAS: Final = 10
+"""An alias that is said to be more customers than this is nobody's: a till, a shared tablet, a test account."""
+
+MAX_ALIASES_PER_CUSTOMER: Final = 1_000
+"""An id that more aliases than this lead to directly stands for no customer: a login that many share."""
+
+MAX_CHAIN: Final = 32
+"""A chain of more ids than this is not followed."""
+
+
+class EdgeRecord(msgspec.Struct, frozen=True, gc=False):
+    """A record of identity.edges: its offset, its key, and its edge; None for a tombstone."""
+
+    offset: int
+    key: bytes
+    edge: Edge | None
+
+
+def edge_record(offset: int, edge: Edge) -> EdgeRecord:
+    """The record of an edge."""
+    return EdgeRecord(offset, edge_key(edge), edge)
+
+
+_NO_EDGES: Final[tuple[Edge, ...]] = ()
+
+
+class IdentityIndex:
+    """All edges by alias, the edge that decides each alias, and how many lead to each id."""
+
+    def __init__(self) -> None:
+        self._edges: dict[str, tuple[Edge, ...]] = {}
+        self._decided: dict[str, Edge] = {}
+        self._leading: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        """How many aliases an edge decides: 0 where there is nothing to look up."""
+        return len(self._decided)
+
+    def apply(self, records: Iterable[EdgeRecord]) -> None:
+        """Take records that follow those before. BadData where a tombstone's key is none."""
+        for record in records:
+            if record.edge is not None:
+                self._learn(record.edge)
+            else:
+                self._forget(*split_edge_key(record.key))
+
+    def _learn(self, edge: Edge) -> None:
+        user_key = edge.user_key
+        before = self._edges.get(user_key, _NO_EDGES)
+        for known in before:
+            if known.source == edge.source and known.customer_id == edge.customer_id:
+                if _age(known) >= _age(edge):
+                    return
+                before = tuple(other for other in before if other is not known)
+                break
+        self._decide(user_key, (*before, edge))
+
+    def _forget(self, user_key: str, source: str, customer_id: str) -> None:
+        before = self._edges.get(user_key, _NO_EDGES)
+        left = tuple(edge for edge in before if (edge.source, edge.customer_id) != (source, customer_id))
+        if len(left) < len(before):
+            self._decide(user_key, left)
+
+    def _decide(self, user_key: str, edges: tuple[Edge, ...]) -> None:
+        """Note what is known of an alias now, and what follows for where it leads."""
+        if edges:
+            self._edges[user_key] = edges
+        else:
+            self._edges.pop(user_key, None)
+        before, now = self._decided.pop(user_key, None), deciding_edge(edges)
+        if before is not None:
+            self._leave(before.customer_id)
+        if now is not None:
+            self._decided[user_key] = now
+            self._leading[now.customer_id] += 1
+
+    def _leave(self, customer_id: str) -> None:
+        self._leading[customer_id] -= 1
+        if not self._leading[customer_id]:
+            del self._leading[customer_id]
+
+    @property
+    def decided(self) -> dict[str, Edge]:
+        """The edge that decides each alias, by user_key. Not to be changed."""
+        return self._decided
+
+    @property
+    def leading(self) -> Counter[str]:
+        """How many aliases lead directly to each id. Not to be changed."""
+        return self._leading
+
+    @property
+    def known(self) -> dict[str, tuple[Edge, ...]]:
+        """The latest edge of each source and customer by alias, retracted ones too. Not to be changed."""
+        return self._edges
+
+    def customer_of(self, user_key: str) -> str | None:
+        """The customer of an event's user_key; None where it is unknown or ambiguous."""
+        edge = self._decided.get(user_key)
+        if edge is not None:
+            return self.end_of(edge.customer_id)
+        if user_key[:2] == "u:" and 0 < self._leading.get(user_key[2:], 0) <= MAX_ALIASES_PER_CUSTOMER:
+            return user_key[2:]
+        return None
+
+    def end_of(self, identifier: str) -> str | None:
+        """Where the chain from an id ends; of a circle the lowest id. None where it leads through an ambiguous one."""
+        chain: list[str] = []
+        while identifier not in chain:
+            if len(chain) == MAX_CHAIN or self._leading.get(identifier, 0) > MAX_ALIASES_PER_CUSTOMER:
+                return None
+            chain.append(identifier)
+            edge = self._decided.get("u:" + identifier)
+            if edge is None:
+                return identifier
+            identifier = edge.customer_id
+        return min(chain[chain.index(identifier) :])
+
+
+def _age(edge: Edge) -> tuple[int, bool, float]:
+    """Of two edges of one source about one alias and customer the greater counts; at the same time the retraction."""
+    return edge.valid_from, edge.op == "retract", edge.confidence
+
+
+def living_edges(edges: Sequence[Edge]) -> list[Edge]:
+    """The assertions that were not taken back, strongest first: by confidence, then the latest, then the lowest text."""
+    cleared = {
+        edge.source: edge.valid_from
+        for edge in edges
+        if edge.op == "retract" and edge.customer_id == EVERY_CUSTOMER
+    }
+    living = [
+        edge
+        for edge in edges
+        if edge.op == "assert" and (edge.source not in cleared or edge.valid_from > cleared[edge.source])
+    ]
+    return sorted(living, key=_strength)
+
+
+def _strength(edge: Edge) -> tuple[float, int, str, str]:
+    return -edge.confidence, -edge.valid_from, edge.customer_id, edge.source
+
+
+def deciding_edge(edges: Sequence[Edge]) -> Edge | None:
+    """The edge that decides an alias; None where none is left, or as many strongest ones disagree as make it ambiguous."""
+    living = living_edges(edges)
+    return living[0] if living and customers_named(living) <= MAX_CUSTOMERS_PER_ALIAS else None
+
+
+def customers_named(living: Sequence[Edge]) -> int:
+    """How many customers the edges of the highest confidence name: a surer source settles what others dispute."""
+    return len({edge.customer_id for edge in living if edge.confidence == living[0].confidence})
