@@ -7,6 +7,7 @@ import hashlib
 import io
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from headrace_core.paths import ChainKind, chain_prefix, parse_manifest_key
 from headrace_local.ports import choose_ports
 from headrace_local.processes import ServiceProcess
 from headrace_local.stack import LocalStack
+from headrace_runtime.errors_store import StoreUnavailable
 from headrace_runtime.ports_store import ObjectStore
 from headrace_runtime.s3 import S3ObjectStore
 from headrace_runtime.settings import StoreSettings
@@ -118,9 +120,10 @@ async def parquet_rows(store: ObjectStore, manifests: list[Manifest]) -> list[di
 
 
 async def until(check: Callable[[], Awaitable[bool]], *, within_s: float = DEADLINE_S) -> None:
-    """Wait until a check holds; TimeoutError where it does not in time."""
+    """Wait until a check holds; TimeoutError where it does not in time. A store that is not back yet says nothing."""
     async with asyncio.timeout(within_s):
         while True:
-            if await check():
-                return
+            with suppress(StoreUnavailable):
+                if await check():
+                    return
             await asyncio.sleep(0.1)

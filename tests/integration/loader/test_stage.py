@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -165,16 +166,22 @@ async def test_two_owners_of_one_partition_race_and_stay_exact(world: World) -> 
         world.role("stage", instance=f"stage-{n}", stage_group=f"group-{n}", stage_cut_rows=200 + 70 * n)
         for n in range(2)
     ]
+    starts = itertools.count(0, 150)  # rounds of 200: each begins with 50 records sent again
+
+    async def rounds(number: int) -> None:
+        for start in itertools.islice(starts, number):
+            for partition in range(P):
+                await world.append(partition, [*range(start, start + 200)])
+
     await asyncio.gather(*(worker.process.start() for worker in workers))
-    for round_ in range(12):
-        for partition in range(P):
-            await world.append(partition, [*range(round_ * 150, round_ * 150 + 200)])
-        if round_ == 4:
-            workers[
-                0
-            ].process.pause()  # a zombie: it comes back with a cut that was long staged by the other one
-        if round_ == 9:
-            workers[0].process.resume()
+    await rounds(4)
+    for zombie in workers:
+        # What is appended from here on only the other one can stage; the zombie comes back with a cut that was long staged.
+        zombie.process.pause()
+        await rounds(4)
+        await world.staged_all()
+        zombie.process.resume()
+        await rounds(4)
     await world.staged_all()
     await asyncio.sleep(1.5)
     await world.check()

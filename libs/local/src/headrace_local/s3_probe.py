@@ -1,4 +1,7 @@
-"""Asks an S3 server whether it serves: one small object is written and removed with the real credentials."""
+"""Asks an S3 server whether it serves: a small object is written, read and removed with the real credentials.
+
+It has content, since SeaweedFS takes an empty object without any of the volumes that all others stand in.
+"""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -9,6 +12,7 @@ from obstore.store import S3Store
 __all__ = ["S3Access", "s3_accepts_objects"]
 
 _KEY = ".headrace-ready"
+_CONTENT = b"ready"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +27,7 @@ class S3Access:
 
 
 async def s3_accepts_objects(access: S3Access) -> bool:
-    """True once the bucket takes and removes an object; an error or refusal means not yet."""
+    """True once the bucket takes an object, gives it back and removes it; an error or refusal means not yet."""
     store = S3Store(
         access.bucket,
         endpoint=access.endpoint,
@@ -35,8 +39,9 @@ async def s3_accepts_objects(access: S3Access) -> bool:
         retry_config={"max_retries": 0, "retry_timeout": timedelta(seconds=2)},
     )
     try:
-        await store.put_async(_KEY, b"")
+        await store.put_async(_KEY, _CONTENT)
+        found = bytes(await (await store.get_async(_KEY)).bytes_async())
         await store.delete_async(_KEY)
     except (BaseError, OSError):
         return False
-    return True
+    return found == _CONTENT

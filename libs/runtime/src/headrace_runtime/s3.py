@@ -1,6 +1,6 @@
 """The object store port on S3 and servers that speak its protocol, by obstore.
 
-Plain requests are repeated inside a deadline. Conditional writes are sent exactly once: a repeated one would be
+Plain requests are repeated until the deadline of the call, and for `_REPEAT_FOR_S` at most. Conditional writes are sent exactly once: a repeated one would be
 answered 412 by its own first attempt, and the caller could not tell a lost answer from a lost race.
 """
 
@@ -31,7 +31,11 @@ __all__ = ["S3ObjectStore"]
 _MULTIPART_FROM_BYTES = 64 << 20
 _PART_BYTES = 16 << 20
 _PAGE = 1_000
-_RETRIES = 6
+_REPEAT_FOR_S = 10.0
+"""Longer than a burst of 503 and than most restarts; short enough that a caller with a deadline of a minute hears why the
+store failed, and says so, long before it."""
+_REPEATS = 1_000
+"""No bound of its own: a few quick failures in a row are what a restart looks like, and time decides when to give up."""
 _CONNECT_TIMEOUT_S = 3
 
 
@@ -40,7 +44,7 @@ class S3ObjectStore:
 
     def __init__(self, settings: StoreSettings) -> None:
         self._bucket = settings.s3_bucket
-        self._repeating = _client(settings, retries=_RETRIES)
+        self._repeating = _client(settings, retries=_REPEATS)
         self._once = _client(settings, retries=0)
 
     @classmethod
@@ -209,9 +213,9 @@ def _client(settings: StoreSettings, *, retries: int) -> S3Store:
         },
         retry_config={
             "max_retries": retries,
-            "retry_timeout": timedelta(seconds=60),
+            "retry_timeout": timedelta(seconds=_REPEAT_FOR_S),
             "backoff": {
-                "init_backoff": timedelta(milliseconds=50),
+                "init_backoff": timedelta(milliseconds=100),
                 "max_backoff": timedelta(seconds=2),
                 "base": 2,
             },

@@ -10,6 +10,7 @@ from fastapi import FastAPI, Query, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse
 
 from headrace_api.census import Census
+from headrace_api.ends import LogEnds
 from headrace_api.live import LiveTail
 from headrace_api.xray import Tracer
 from headrace_core.errors import HeadraceError, Unavailable
@@ -30,7 +31,9 @@ def _json(value: Any, status: int = 200) -> Response:
     return Response(msgspec.json.encode(value), status, media_type="application/json")
 
 
-def create_app(census: Census, tracer: Tracer, live: LiveTail, telemetry: Telemetry) -> FastAPI:
+def create_app(
+    census: Census, ends: LogEnds, tracer: Tracer, live: LiveTail, telemetry: Telemetry
+) -> FastAPI:
     """The API over its parts."""
     app = FastAPI(title="Headrace inspection API", version="1", docs_url="/docs", redoc_url=None)
 
@@ -50,8 +53,9 @@ def create_app(census: Census, tracer: Tracer, live: LiveTail, telemetry: Teleme
 
     @app.get("/v1/counts", summary="What became of every record, and whether all parts agree")
     async def counts(minutes: Annotated[int, Query(ge=1, le=1440)] = 60) -> Response:
+        current = await ends.known()
         telemetry.count("headrace_api_requests_total", route="counts", status="200")
-        return _json(census.counts(minutes))
+        return _json(census.counts(minutes, current=current))
 
     @app.get("/v1/events/{identifier}", summary="The way of one event, by receipt, event id or dedup id")
     async def event(identifier: str, source: str | None = None) -> Response:

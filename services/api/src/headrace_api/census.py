@@ -76,7 +76,11 @@ class LedgerSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer of /v1/counts. ``settled`` means that nothing is on its way: every equation is exact then."""
+    """The answer of /v1/counts.
+
+    ``current`` means that the ends of the topics were read for this answer, so that nothing acknowledged before it is
+    missing. ``settled`` means that moreover nothing is on its way: every equation is exact then.
+    """
 
     totals: Totals
     in_flight: dict[str, int]
@@ -84,6 +88,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     warehouse: LedgerSummary
     checks: list[Check]
     reconciles: bool
+    current: bool
     settled: bool
     minutes: list[Minute]
 
@@ -120,7 +125,10 @@ class PartitionCensus:
     _held: int = 0
 
     def add(self, block: Block) -> None:
-        """Take a valid block into account."""
+        """Take a valid block into account; an empty one certifies that everything below it is decided."""
+        if block.is_empty:
+            self.decided_to = max(self.decided_to, block.header.end)
+            return
         if self.recent and block.header.start != self.decided_to:
             raise ValueError(f"block starts at {block.header.start}, {self.decided_to} expected")
         self.recent.append((block, self.accepted))
@@ -165,12 +173,17 @@ class Census:
         self.ledger = LedgerSummary()
         self.raw_ends: dict[int, int] = {}
         self.raw_beginnings: dict[int, int] = {}
+        self.quarantine_ends: dict[int, int] = {}
+        self.quarantine_to: dict[int, int] = {}
+        """Up to where the quarantine was read, by partition."""
 
     def add_block(self, index_offset: int, block: Block) -> None:
-        """Count a block of dedup.index; void and empty ones say nothing."""
-        if not is_valid_at(block.header, index_offset) or block.is_empty:
+        """Count a block of dedup.index; void ones say nothing, empty ones have nothing to count."""
+        if not is_valid_at(block.header, index_offset):
             return
         self.partitions[block.header.partition].add(block)
+        if block.is_empty:
+            return
         minute = self._minute(block.header.clock_ms)
         minute["received"] += block.header.count
         for verdict, name in _VERDICT_NAME.items():
@@ -202,12 +215,12 @@ class Census:
                 del self._minutes[min(self._minutes)]
         return found
 
-    def counts(self, minutes: int) -> Counts:
-        """Everything added up, with the newest ``minutes`` minutes."""
-        received = sum(end - self.raw_beginnings.get(p, 0) for p, end in self.raw_ends.items())
+    def counts(self, minutes: int, *, current: bool) -> Counts:
+        """Everything added up, with the newest ``minutes`` minutes. ``current``: the ends were read for this answer."""
+        undecided = sum(self._undecided(p) for p in self.raw_ends)
         staged = sum(partition.staged_rows for partition in self.partitions)
         totals = Totals(
-            received=max(received, sum(self._verdicts.values())),
+            received=sum(self._verdicts.values()) + undecided,
             accepted=self._verdicts["accepted"],
             duplicate=self._verdicts["duplicate"],
             quarantined=self._verdicts["quarantined"],
@@ -215,11 +228,11 @@ class Census:
             staged=staged,
             loaded=self.ledger.rows,
         )
-        decided = totals.accepted + totals.duplicate + totals.quarantined
         in_flight = {
-            "undecided": totals.received - decided,
+            "undecided": undecided,
             "unstaged": totals.accepted - staged,
             "unloaded": staged - totals.loaded - self.ledger.set_aside,
+            "uncounted": self._uncounted(),
         }
         checks = [*self._staging_checks(), *self._warehouse_checks()]
         return Counts(
@@ -229,9 +242,20 @@ class Census:
             warehouse=self.ledger,
             checks=checks,
             reconciles=all(check.holds for check in checks) and min(in_flight.values()) >= 0,
-            settled=not any(in_flight.values()),
+            current=current,
+            settled=current and not any(in_flight.values()),
             minutes=self._newest(minutes),
         )
+
+    def _undecided(self, number: int) -> int:
+        """Raw records of one partition past its last block. Never summed before: one ahead would hide one behind."""
+        decided_to = max(self.partitions[number].decided_to, self.raw_beginnings.get(number, 0))
+        return max(0, self.raw_ends[number] - decided_to)
+
+    def _uncounted(self) -> int:
+        """Quarantine records that this census has yet to read: refusals may be among them."""
+        ends = self.quarantine_ends.items()
+        return sum(max(0, end - self.quarantine_to.get(number, 0)) for number, end in ends)
 
     def _newest(self, minutes: int) -> list[Minute]:
         starts = sorted(self._minutes.keys() | self.ledger.by_minute_ms.keys())[-minutes:]

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from headrace_api.app import create_app
 from headrace_api.census import Census
+from headrace_api.ends import LogEnds
 from headrace_api.feeds import Feeds
 from headrace_api.live import LiveTail
 from headrace_api.lookups import LogLookups
@@ -42,12 +43,14 @@ class Context:
         self.warehouse = WarehouseReader(settings.warehouse_dsn.get_secret_value())
         self.xray_warehouse = WarehouseReader(settings.warehouse_dsn.get_secret_value())
         self.live = LiveTail(tail, self.census, settings.poll_interval_s)
+        self.ends = LogEnds(index, self.census)
         self.feeds = Feeds(
             life,
             self.census,
             self.manifests,
             index=index,
             quarantine=quarantine,
+            ends=self.ends,
             store=S3ObjectStore.from_settings(settings),
             warehouse=self.warehouse,
             poll_interval_s=settings.poll_interval_s,
@@ -62,7 +65,7 @@ class Context:
 
     def app(self) -> AsgiApp:
         """The HTTP interface over these parts."""
-        return create_app(self.census, self.tracer, self.live, self.life.telemetry)
+        return create_app(self.census, self.ends, self.tracer, self.live, self.life.telemetry)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

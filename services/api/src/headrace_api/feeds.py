@@ -1,4 +1,4 @@
-"""The loops that keep the census up to date: index, quarantine, log ends, manifests and ledger.
+"""The loops that keep the census up to date: index, quarantine, manifests and ledger; they also watch the log's ends.
 
 Each loop survives its dependency: it says in the health what is down, waits, and goes on where it was.
 """
@@ -10,6 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from headrace_api.census import Census
+from headrace_api.ends import LogEnds
 from headrace_api.lookups import header
 from headrace_api.manifests import ManifestIndex
 from headrace_api.warehouse import WarehouseReader
@@ -21,7 +22,6 @@ from headrace_core.paths import chain_prefix, parse_manifest_key
 from headrace_core.topics import (
     DEDUP_INDEX,
     EVENTS_QUARANTINE,
-    EVENTS_RAW,
     HEADER_QUARANTINE,
     HEADER_SOURCE_OFFSET,
     Topic,
@@ -50,6 +50,7 @@ class Feeds:
         *,
         index: LogReader,
         quarantine: LogReader,
+        ends: LogEnds,
         store: ObjectStore,
         warehouse: WarehouseReader,
         poll_interval_s: float,
@@ -59,6 +60,7 @@ class Feeds:
         self._manifests = manifests
         self._index = index
         self._quarantine = quarantine
+        self._ends = ends
         self._store = store
         self._warehouse = warehouse
         self._poll_interval_s = poll_interval_s
@@ -95,8 +97,11 @@ class Feeds:
         while not self._life.stopping.is_set():
             try:
                 if not assigned:
-                    reader.assign(await reader.beginning_offsets(tps, deadline_s=_DEADLINE_S))
+                    beginnings = await reader.beginning_offsets(tps, deadline_s=_DEADLINE_S)
+                    reader.assign(beginnings)
                     assigned = True
+                    for tp, begin in beginnings.items():
+                        take(tp.partition, Records([], begin))  # nothing is left to read before it
                 for tp, records in (await reader.fetch(max_wait_s=_FETCH_WAIT_S)).items():
                     take(tp.partition, records)
             except PositionOutOfRange:
@@ -120,19 +125,15 @@ class Feeds:
             if record.value is not None:
                 self._census.add_block(record.offset, decode_block(record.value))
 
-    def _count_refused(self, _partition: int, records: Records) -> None:
+    def _count_refused(self, partition: int, records: Records) -> None:
         for record in records.records:
             note = header(record, HEADER_QUARANTINE)
             if note is not None and header(record, HEADER_SOURCE_OFFSET) is None:
                 self._census.add_refused(record.timestamp, decode_note(note).reason)
+        self._census.quarantine_to[partition] = records.next_offset
 
     async def _read_ends(self) -> None:
-        tps = [TopicPartition(EVENTS_RAW.name, p) for p in self._partitions]
-        beginnings = await self._index.beginning_offsets(tps, deadline_s=_DEADLINE_S)
-        ends = await self._index.end_offsets(tps, deadline_s=_DEADLINE_S)
-        self._census.raw_ends = {tp.partition: end for tp, end in ends.items()}
-        if not self._census.raw_beginnings:
-            self._census.raw_beginnings = {tp.partition: begin for tp, begin in beginnings.items()}
+        await self._ends.read(deadline_s=_DEADLINE_S)
 
     async def _read_manifests(self) -> None:
         for partition in self._partitions:

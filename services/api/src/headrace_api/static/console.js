@@ -13,7 +13,7 @@ async function read(path) {
 function showCounts(counts) {
   const state = byId("state");
   const flight = Object.entries(counts.in_flight).filter(([, n]) => n).map(([name, n]) => `${number(n)} ${name}`).join(", ");
-  state.textContent = counts.reconciles ? (counts.settled ? "Everything is accounted for." : `All parts agree; on its way: ${flight}.`) : "The parts do not agree: see the failed check.";
+  state.textContent = counts.reconciles ? (counts.settled ? "Everything is accounted for." : `All parts agree; ${flight ? `on its way: ${flight}` : "Kafka does not say whether more is on its way"}.`) : "The parts do not agree: see the failed check.";
   state.className = counts.reconciles ? "good" : "bad";
   byId("totals").replaceChildren(...Object.entries(counts.totals).map(([name, n]) => { const group = el("div"); group.append(el("dt", name), el("dd", number(n))); return group; }));
   byId("minutes").replaceChildren(...counts.minutes.slice(-10).reverse().map((m) => { const row = el("tr"); row.append(el("td", time(m.minute_ms).slice(0, 5)), ...["received", "accepted", "duplicate", "quarantined", "refused", "staged", "loaded"].map((key) => el("td", number(m[key])))); return row; }));
