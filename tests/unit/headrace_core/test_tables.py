@@ -17,6 +17,8 @@ FROZEN = ROOT / "services" / "loader" / "src" / "headrace_loader" / "migrations"
 FROZEN_DIGESTS = {
     "0001.postgresql.sql": "3aaf7c081b5b7ab516db9053947858cda948f1ad257ee873bdbca77fbafa6fae",
     "0001.redshift.sql": "19e879674e40c6de3ce7b4dccf6cd9f22d9903e30112e3036652df3b686f9500",
+    "0002.postgresql.sql": "3b8641c05ecede7a9af8ccef242cf40fbdd1deb0ce3b4e7412c74cffaf975181",
+    "0002.redshift.sql": "4ec41d6a984c44e66291b99c0f75b1258230cd16c9c932d7a89ea85734f6c9a2",
 }
 """What installations went through: these never change, a new revision gets a new file."""
 

@@ -68,8 +68,8 @@ _CREATE_TABLE: dict[Engine, str] = {
 }
 
 _CREATE_VIEW: dict[Engine, str] = {
-    "postgresql": "CREATE VIEW {name} AS\nSELECT\n{columns}\nFROM {table}",
-    "redshift": "CREATE VIEW {name} AS\nSELECT\n{columns}\nFROM {table}",
+    "postgresql": "CREATE OR REPLACE VIEW {name} AS\nSELECT\n{columns}\nFROM {table} e\nLEFT JOIN {beside} a ON a.{on} = e.{on}",
+    "redshift": "CREATE OR REPLACE VIEW {name} AS\nSELECT\n{columns}\nFROM {table} e\nLEFT JOIN {beside} a ON a.{on} = e.{on}",
 }
 
 _INSERT_LOCK: dict[Engine, str] = {
@@ -106,9 +106,30 @@ def create_table(table: Table, engine: Engine) -> list[str]:
 
 
 def create_view(view: View, engine: Engine) -> str:
-    """CREATE VIEW with its columns by name: a star would freeze at the view's birth without saying so."""
-    columns = ",\n".join(f"    {name}" for name in view.of.column_names)
-    return _CREATE_VIEW[engine].format(name=view.full_name, columns=columns, table=view.of.full_name)
+    """CREATE VIEW with its columns by name: a star would freeze at the view's birth without saying so.
+
+    It replaces an earlier one of the same columns, so that views of other people that stand on it may stay.
+    """
+    computed = dict(view.computed)
+    columns = ",\n".join(
+        f"    {_computed(computed[column.name], column, engine)}"
+        if column.name in computed
+        else f"    e.{column.name}"
+        for column in view.of.columns
+    )
+    return _CREATE_VIEW[engine].format(
+        name=view.full_name,
+        columns=columns,
+        table=view.of.full_name,
+        beside=view.beside.full_name,
+        on=view.on,
+    )
+
+
+def _computed(expression: str, column: TableColumn, engine: Engine) -> str:
+    """The expression as a column of the type that it had before: an engine replaces a view only by one of equal types."""
+    stored_as = column_type(column, engine).partition(" ENCODE ")[0]
+    return f"CAST({expression} AS {stored_as}) AS {column.name}"
 
 
 def create_stage_table(table: Table) -> str:

@@ -14,6 +14,8 @@ from headrace_core.events import CleanEvent, columns_of
 
 __all__ = [
     "ALL_TABLES",
+    "CUSTOMERS",
+    "CUSTOMER_ALIASES",
     "DAY_GENERATION",
     "EVENTS",
     "EVENTS_DAY",
@@ -88,11 +90,17 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A view of columns of one table."""
+    """The rows of a table, each with what another table of the same key column says of it now, if anything.
+
+    ``computed`` gives columns of ``of`` another expression; in it e is a row of ``of`` and a that of ``beside``.
+    """
 
     schema: str
     name: str
     of: Table
+    beside: Table
+    on: str
+    computed: tuple[tuple[str, str], ...]
 
     @property
     def full_name(self) -> str:
@@ -132,8 +140,59 @@ EVENTS = Table(
     ranges=("event_ts",),
 )
 
-EVENTS_RESOLVED = View("analytics", "events_resolved", EVENTS)
-"""Events with the customer as of now; until identity exists the customer as stored."""
+CUSTOMERS = Table(
+    "analytics",
+    "customers",
+    (
+        TableColumn("customer_id", "text"),
+        TableColumn("first_seen_ts", "timestamp"),
+        TableColumn("alias_count", "bigint"),
+        TableColumn("updated_ts", "timestamp"),
+    ),
+    key=("customer_id",),
+    sort=("customer_id",),
+)
+"""Who is known: `headrace_core.identity.CustomerRow`, and when the row was written."""
+
+CUSTOMER_ALIASES = Table(
+    "analytics",
+    "customer_aliases",
+    (
+        TableColumn("user_key", "text"),
+        TableColumn("kind", "text"),
+        TableColumn("alias", "text"),
+        TableColumn("customer_id", "text"),
+        TableColumn("source", "text"),
+        TableColumn("confidence", "decimal"),
+        TableColumn("valid_from", "timestamp"),
+    ),
+    # Unique, so that a query of events_resolved that asks for no customer skips the join on PostgreSQL.
+    key=("user_key",),
+    distribution="user_key",
+    sort=("user_key",),
+    lookups=(("customer_id",),),
+)
+"""The customer of each alias as of now, and the edge that decides it: `headrace_core.identity.AliasRow`."""
+
+_STATUS_NOW = """CASE
+        WHEN a.customer_id IS NOT NULL OR LEFT(e.user_key, 2) = 'u:' THEN 'resolved'
+        WHEN LEFT(e.user_key, 2) = 'a:' THEN 'anonymous'
+        ELSE 'unresolved'
+    END"""
+"""As normalisation says it of the ids of an event, unless a customer is known."""
+
+EVENTS_RESOLVED = View(
+    "analytics",
+    "events_resolved",
+    EVENTS,
+    beside=CUSTOMER_ALIASES,
+    on="user_key",
+    computed=(
+        ("customer_id", "a.customer_id"),
+        ("identity_status", _STATUS_NOW),
+    ),
+)
+"""Events with the customer as of now (rule B5): also of a mapping that came later, and of none where one was taken back."""
 
 ROLLUP_DIMENSIONS = ("source", "event_type", "event_name", "currency")
 """What a bucket is of, beside its start. Empty text stands for none, so that the key has no nulls."""
@@ -272,6 +331,8 @@ ALL_TABLES: tuple[Table, ...] = (
     EVENTS_DAY,
     USER_DAY,
     USER_FIRST_SEEN,
+    CUSTOMERS,
+    CUSTOMER_ALIASES,
     LOAD_LEDGER,
     LOAD_ERROR,
     LOAD_LOCK,
