@@ -5,14 +5,18 @@ import os
 import hypothesis
 import pytest
 
+from tests.support.spark import lake_folder, spark, spark_settings
 from tests.support.stack import fresh_stack, mark_stack_tests, second_s3, stack, stack_folder
 from tests.support.warehouses import migrated_template, warehouse_dsn
 
 __all__ = [
     "fresh_stack",
+    "lake_folder",
     "migrated_template",
     "pytest_collection_modifyitems",
     "second_s3",
+    "spark",
+    "spark_settings",
     "stack",
     "stack_folder",
     "warehouse_dsn",

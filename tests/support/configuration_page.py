@@ -10,6 +10,7 @@ from headrace_dedup.settings import DedupSettings
 from headrace_ingest.settings import IngestSettings
 from headrace_loader.settings import ArchiveSettings, LoadSettings, StageSettings
 from headrace_runtime.settings import ENV_PREFIX
+from headrace_spark.settings import SparkSettings
 
 __all__ = ["configuration_page"]
 
@@ -20,6 +21,7 @@ _SERVICES: dict[str, type[BaseSettings]] = {
     "loader archive": ArchiveSettings,
     "loader load": LoadSettings,
     "api": ApiSettings,
+    "batch jobs": SparkSettings,
 }
 
 _HEAD = """# Configuration

@@ -1,7 +1,7 @@
 """Fixtures that give tests the real Kafka, S3 server and PostgreSQL of the embedded stack.
 
 `stack` is shared by all tests of a run (by all tests of a worker under pytest-xdist, and `--dist loadgroup` puts them
-on one worker): tests must use topics, keys and schemas of their own. `fresh_stack` belongs to one test, which may kill
+on one worker, those that use Spark on one): tests must use topics, keys and schemas of their own. `fresh_stack` belongs to one test, which may kill
 its servers. Neither belongs to an event loop.
 """
 
@@ -25,17 +25,20 @@ from headrace_local.versitygw import VERSITYGW_PORTS, VersityServer, build_versi
 __all__ = ["fresh_stack", "mark_stack_tests", "new_folder", "second_s3", "stack", "stack_folder"]
 
 T = TypeVar("T")
+_SPARK = {"spark", "spark_settings"}
 _FIXTURES = {"stack", "fresh_stack", "stack_folder", "ingest_stack"}
 
 
 def mark_stack_tests(items: list[pytest.Item]) -> None:
-    """Mark every test that starts servers, and keep the users of the shared stack on one worker."""
+    """Mark every test that starts servers, and keep the users of the shared stack on one worker, and those of the
+    shared Spark session on one, which may be another: it then has a stack of its own."""
     for item in items:
         used = _FIXTURES & set(getattr(item, "fixturenames", ()))
         if used:
             item.add_marker(pytest.mark.stack)
         if "stack" in used:
-            item.add_marker(pytest.mark.xdist_group("stack"))
+            shared = "spark" if _SPARK & set(getattr(item, "fixturenames", ())) else "stack"
+            item.add_marker(pytest.mark.xdist_group(shared))
 
 
 @pytest.fixture(scope="session")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from headrace_spark.edges import EdgeSnapshot, decode_edges, encode_edges, read_edges
 
 from headrace_core.errors import BadData
 from headrace_core.identity import Edge, EdgeRecord, edge_key, encode_edge
 from headrace_core.topics import IDENTITY_EDGES
 from headrace_runtime.memory_log import MemoryLog, MemoryLogAdmin, MemoryLogReader, MemoryLogWriter
 from headrace_runtime.ports_log import Batch, TopicPartition, TopicSpec
+from headrace_spark.edges import EdgeSnapshot, decode_edges, encode_edges, read_edges
 
 _TP = TopicPartition(IDENTITY_EDGES.name, 0)
 

@@ -6,6 +6,11 @@ from collections.abc import Iterable
 from datetime import UTC, date, datetime
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headrace_core.lake import Generation, PlanId, SeenPointer
+from headrace_core.manifest import File, Manifest
 from headrace_spark.planning import (
     BROADCAST_ROWS,
     DayState,
@@ -18,11 +23,6 @@ from headrace_spark.planning import (
     make_plan,
     neighbours_of,
 )
-from hypothesis import given
-from hypothesis import strategies as st
-
-from headrace_core.lake import Generation, PlanId, SeenPointer
-from headrace_core.manifest import File, Manifest
 
 _D = "2026-11-20"
 _ID = PlanId(run="daily", attempt=1, plan=1)

@@ -4,15 +4,12 @@ import os
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 from headrace_local.cache import cache_folder
 from headrace_local.class_archive import ClassArchive, find_class_archive
-from headrace_local.fetch import fetch_jars
 from headrace_local.java import Java, find_java
-from headrace_local.lockfile import parse_lock
-from headrace_local.maven import choose_repository
+from headrace_local.locked_jars import locked_jars
 
 __all__ = ["KafkaDistribution", "KafkaJvm"]
 
@@ -54,6 +51,5 @@ class KafkaDistribution:
     def _find(self) -> KafkaJvm:
         java = find_java(self._environ)
         cache = cache_folder(self._environ, self._home)
-        lock = parse_lock(resources.files("headrace_local").joinpath("kafka.lock").read_text())
-        jars = fetch_jars(lock, cache / "jars", lambda: choose_repository(self._environ, self._home))
+        jars = locked_jars("kafka.lock", cache / "jars", self._environ, self._home)
         return KafkaJvm(java, jars, find_class_archive(java, jars, cache / "cds"))

@@ -1,0 +1,62 @@
+"""The one Spark session of a test run, on the S3 server of the shared stack."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from headrace_local.java import find_java
+from headrace_local.spark_jars import fetch_spark_jars
+from headrace_local.stack import LocalStack
+from headrace_spark.settings import SparkSettings
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+__all__ = ["lake_folder", "spark", "spark_settings", "spark_settings_of"]
+
+
+def spark_settings_of(stack: LocalStack) -> SparkSettings:
+    """Settings of a job on a stack: two cores and a small heap."""
+    ends = stack.endpoints
+    return SparkSettings.model_validate(
+        {
+            "kafka_bootstrap": ends.kafka_bootstrap,
+            "s3_bucket": ends.s3_bucket,
+            "s3_endpoint": ends.s3_endpoint,
+            "s3_region": ends.s3_region,
+            "s3_access_key_id": ends.s3_access_key,
+            "s3_secret_access_key": ends.s3_secret_key,
+            "warehouse_dsn": ends.postgres_dsn,
+            "spark_master": "local[2]",
+            "spark_driver_memory_mib": 1024,
+            "spark_jars": fetch_spark_jars(os.environ, Path.home()),
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+def spark_settings(stack: LocalStack) -> SparkSettings:
+    """Settings of the shared session."""
+    return spark_settings_of(stack)
+
+
+@pytest.fixture(scope="session")
+def spark(spark_settings: SparkSettings) -> Iterator[SparkSession]:
+    """The session that all tests of this run share; started at its first use. Tests write under `lake_folder`."""
+    from headrace_spark.session import spark_session  # pyspark takes a second that unit tests need not spend
+
+    os.environ.setdefault("JAVA_HOME", str(find_java(os.environ).executable.resolve().parents[1]))
+    with spark_session(spark_settings) as session:
+        yield session
+
+
+@pytest.fixture
+def lake_folder(spark_settings: SparkSettings) -> str:
+    """The address of a folder in the stack's bucket that no other test uses, without a trailing slash."""
+    return f"s3a://{spark_settings.s3_bucket}/tests/{secrets.token_hex(6)}"
