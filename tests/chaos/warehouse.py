@@ -12,8 +12,8 @@ from types import coroutine
 
 from tests.chaos.guards import Guard
 
+from headrace_core.copies import Copy, Settlement, settle
 from headrace_core.errors import BadData, Unavailable
-from headrace_loader.load_copies import Copy, Settlement, settle
 from headrace_loader.load_files import CheckedFile
 from headrace_loader.memory_warehouse import MemorySession, MemoryWarehouse, Row, Subject
 from headrace_loader.warehouse import CommitUnknown, Insertion, LedgerEntry, SetAside, WarehouseSession

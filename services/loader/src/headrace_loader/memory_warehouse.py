@@ -16,8 +16,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from headrace_core.copies import Copy, Settlement, settle
 from headrace_core.errors import BadData
-from headrace_loader.load_copies import Copy, Settlement, settle
 from headrace_loader.load_files import CheckedFile
 from headrace_loader.rollups import Rollups
 from headrace_loader.warehouse import FileCounts, Insertion, LedgerEntry, SetAside, WarehouseSession

@@ -6,7 +6,6 @@ from collections.abc import Collection
 from datetime import date
 
 from headrace_core.tables import (
-    DAY_GENERATION,
     LOAD_ERROR,
     LOAD_LEDGER,
     SUPPRESSED_SUBJECTS,
@@ -16,12 +15,10 @@ from headrace_core.tables import (
 
 __all__ = [
     "ANY_SUPPRESSED",
-    "EXPIRED_DAYS",
     "FORGET_ERRORS",
     "INSERT_LEDGER",
     "LEDGER_OF",
     "LOADED_UP_TO",
-    "MISSING_TABLES",
     "MOVE_DISPLACED",
     "RELEASED",
     "RELEASE_FILES",
@@ -56,18 +53,6 @@ ON CONFLICT (file_id) DO UPDATE SET
     code = excluded.code, message = excluded.message, set_aside_ts = excluded.set_aside_ts, released_ts = NULL"""
 
 ANY_SUPPRESSED = f"SELECT EXISTS (SELECT FROM {SUPPRESSED_SUBJECTS.full_name})"
-
-EXPIRED_DAYS = (
-    f"SELECT event_date FROM {DAY_GENERATION.full_name} WHERE expired_ts IS NOT NULL AND event_date = ANY(%s)"
-)
-
-# Read from the catalogue's rows: a look-up by name may answer from a cache that is older than the lock just waited for.
-MISSING_TABLES = """\
-SELECT w.name FROM unnest(%s::text[]) w(name)
-WHERE NOT EXISTS (
-    SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE n.nspname = split_part(w.name, '.', 1) AND c.relname = split_part(w.name, '.', 2)
-)"""
 
 STAGE_COLUMNS = """\
 SELECT a.attname

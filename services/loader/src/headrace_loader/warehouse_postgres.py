@@ -12,12 +12,24 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+from headrace_core.copies import Copy, Settlement, settle
 from headrace_core.ddl import create_partition, create_stage_table
 from headrace_core.errors import BadData, Unavailable
 from headrace_core.tables import EVENTS, LOAD_LOCK_EVENTS, Table, events_partition, stage_table
+from headrace_core.warehouse_sql import (
+    COARSER,
+    DDL_LOCK,
+    EXPIRED_DAYS,
+    LOCK,
+    MISSING_TABLES,
+    copy_into,
+    recompute_minutes,
+    recompute_user_days,
+    recompute_user_first_seen,
+    resum_given,
+)
 from headrace_loader import warehouse_ledger_sql as ledger_sql
 from headrace_loader import warehouse_sql as sql
-from headrace_loader.load_copies import Copy, Settlement, settle
 from headrace_loader.load_files import CheckedFile
 from headrace_loader.warehouse import FileCounts, Insertion, LedgerEntry, SetAside, WarehouseSession
 from headrace_loader.warehouse_copy import events_stream, stage_stream
@@ -27,9 +39,6 @@ __all__ = ["PostgresSession", "PostgresWarehouse"]
 
 _DAYS_PROBED_ALONE = 8
 """Up to so many days the stage table is read once for each; a batch of more days is read once for all."""
-
-_DDL_LOCK = 0x6864_7270
-"""Advisory lock under which partitions and stage tables are made, so that two workers do not make one twice."""
 
 
 class PostgresWarehouse:
@@ -136,7 +145,7 @@ class PostgresSession:
 
     async def lock(self) -> None:
         """Lock the row that stands for the events table."""
-        await self._connection.execute(sql.LOCK, [LOAD_LOCK_EVENTS])
+        await self._connection.execute(LOCK, [LOAD_LOCK_EVENTS])
 
     async def ledger_of(self, file_ids: Collection[int]) -> dict[int, LedgerEntry]:
         """The ledger's entries of these files."""
@@ -150,7 +159,7 @@ class PostgresSession:
     async def staged_rows(self) -> dict[int, int]:
         """Copy the deciding columns of the files; rows of the whole stage table by file id."""
         contents = (file.content for file in self._transaction.files)
-        await self._connection.copy_in(sql.copy_into(self._stage), stage_stream(contents, self._stage))
+        await self._connection.copy_in(copy_into(self._stage), stage_stream(contents, self._stage))
         return dict(await self._connection.execute(sql.staged_rows(self._stage)))
 
     async def insert_absent(self, *, loaded_us: int) -> Insertion:
@@ -170,7 +179,7 @@ class PostgresSession:
             counts[file.file_id] = FileCounts(absent, len(gone[1]), len(gone[0]))
         # All files in one stream: the next one is decoded while the server still takes the last one.
         inserted = await self._connection.copy_in(
-            sql.copy_into(EVENTS), events_stream(parts, loaded_us=loaded_us)
+            copy_into(EVENTS), events_stream(parts, loaded_us=loaded_us)
         )
         _check_inserted(inserted, sum(each.inserted for each in counts.values()))
         displaced: dict[int, int] = {}
@@ -183,7 +192,7 @@ class PostgresSession:
         if not self._rollups:
             return
         await self._connection.execute(sql.add_minutes(self._stage))
-        for finer, coarser, unit in sql.COARSER:
+        for finer, coarser, unit in COARSER:
             await self._connection.execute(sql.resum(self._stage, finer, coarser, unit))
         await self._connection.execute(sql.add_user_days(self._stage))
         await self._connection.execute(sql.add_user_first_seen(self._stage))
@@ -230,7 +239,7 @@ class PostgresSession:
         """Make what is missing, in one transaction and under a lock: another worker may be about to make the same."""
         await self._connection.begin()
         try:
-            await self._connection.execute("SELECT pg_advisory_xact_lock(%s)", [_DDL_LOCK])
+            await self._connection.execute("SELECT pg_advisory_xact_lock(%s)", [DDL_LOCK])
             for name in await self._missing(names):
                 for statement in create_partition(names[name]):
                     await self._connection.execute(statement)
@@ -249,9 +258,7 @@ class PostgresSession:
         return tuple(row[0] for row in found) == self._stage.column_names
 
     async def _missing(self, names: Collection[str]) -> list[str]:
-        return sorted(
-            row[0] for row in await self._connection.execute(ledger_sql.MISSING_TABLES, [list(names)])
-        )
+        return sorted(row[0] for row in await self._connection.execute(MISSING_TABLES, [list(names)]))
 
     async def _take_out_suppressed(self) -> list[tuple[int, int]]:
         """(file id, row number) of the rows of suppressed subjects, which leave the stage table."""
@@ -269,7 +276,7 @@ class PostgresSession:
             (row[4], row[5]): Copy(row[0], row[1], (row[2], row[3]), row[4]) for row in [*contested, *beside]
         }
         stored = {(row[0], row[6]): Copy(row[0], row[6], (row[7], row[8]), row[9]) for row in beside}
-        expired = {row[0] for row in await self._connection.execute(ledger_sql.EXPIRED_DAYS, [near])}
+        expired = {row[0] for row in await self._connection.execute(EXPIRED_DAYS, [near])}
         rows = {id(copy): place for place, copy in staged.items()}
         return settle(staged.values(), stored.values(), expired), rows
 
@@ -302,15 +309,15 @@ class PostgresSession:
             list(column) for column in zip(*displaced, strict=True)
         )
         dimensions = [sources, types, names, currencies]
-        for statement in sql.recompute_minutes():
+        for statement in recompute_minutes():
             await self._connection.execute(statement, [starts, *dimensions])
-        for finer, coarser, unit in sql.COARSER:
+        for finer, coarser, unit in COARSER:
             coarse = [_start_of(unit, start) for start in starts]
-            for statement in sql.resum_given(finer, coarser, unit):
+            for statement in resum_given(finer, coarser, unit):
                 await self._connection.execute(statement, [coarse, *dimensions])
-        for statement in sql.recompute_user_days():
+        for statement in recompute_user_days():
             await self._connection.execute(statement, [days, users, sources])
-        for statement in sql.recompute_user_first_seen():
+        for statement in recompute_user_first_seen():
             await self._connection.execute(statement, [sorted(set(users))])
 
 

@@ -1,4 +1,4 @@
-"""The load's statements on PostgreSQL, rendered from the tables of headrace_core. Golden files hold them still.
+"""The load's own statements on PostgreSQL, rendered from the tables of headrace_core. Golden files hold them still.
 
 ``stage`` is the worker's stage table. Statements whose names say so work on the rows that it holds; rows that are not
 inserted leave it first, so that after insert_absent it is the materialised set of rule L4.
@@ -10,65 +10,27 @@ from datetime import date
 
 from headrace_core.tables import (
     EVENTS,
-    EVENTS_DAY,
-    EVENTS_HOUR,
     EVENTS_MINUTE,
-    LOAD_LOCK,
-    ROLLUP_DIMENSIONS,
-    SUPPRESSED_SUBJECTS,
     USER_DAY,
     USER_FIRST_SEEN,
     Table,
     events_partition,
 )
+from headrace_core.warehouse_sql import OF_BUCKETS, OF_ROWS, of_suppressed, same_dimensions
 
 __all__ = [
-    "COARSER",
-    "LOCK",
     "add_minutes",
     "add_user_days",
     "add_user_first_seen",
-    "copy_into",
     "leave_out",
-    "recompute_minutes",
-    "recompute_user_days",
-    "recompute_user_first_seen",
     "remove_displaced",
     "repeated_in_batch",
     "resum",
-    "resum_given",
     "staged_rows",
     "stored_near",
     "stored_on",
     "take_out_suppressed",
 ]
-
-LOCK = f"SELECT name FROM {LOAD_LOCK.full_name} WHERE name = %s FOR UPDATE"
-
-COARSER = ((EVENTS_MINUTE, EVENTS_HOUR, "hour"), (EVENTS_HOUR, EVENTS_DAY, "day"))
-"""Each coarser rollup with what it is summed from: hours from minutes, days from hours, never from rows."""
-
-_DIMENSIONS = ", ".join(ROLLUP_DIMENSIONS)
-
-_OF_ROWS = """\
-    {minute} AS bucket_start,
-    r.source, r.event_type, coalesce(r.event_name, '') AS event_name, coalesce(r.currency, '') AS currency,
-    count(*) AS events,
-    count(*) FILTER (WHERE r.is_late) AS late_events,
-    count(r.revenue) AS revenue_events,
-    coalesce(sum(r.revenue), 0) AS revenue,
-    min(r.event_ts) AS min_event_ts,
-    max(r.event_ts) AS max_event_ts""".format(minute="date_trunc('minute', r.event_ts, 'UTC')")
-
-_OF_BUCKETS = """\
-    f.bucket_start, f.source, f.event_type, f.event_name, f.currency,
-    sum(b.events), sum(b.late_events), sum(b.revenue_events), sum(b.revenue),
-    min(b.min_event_ts), max(b.max_event_ts)"""
-
-
-def copy_into(table: Table) -> str:
-    """COPY of all columns of a table in their order."""
-    return f"COPY {table.full_name} ({', '.join(table.column_names)}) FROM STDIN (FORMAT binary)"
 
 
 def staged_rows(stage: Table) -> str:
@@ -78,12 +40,9 @@ def staged_rows(stage: Table) -> str:
 
 def take_out_suppressed(stage: Table) -> str:
     """Remove the rows of suppressed subjects from the stage table; their file and row number."""
-    subjects = f"(SELECT x.kind, x.value FROM {SUPPRESSED_SUBJECTS.full_name} x)"
     return f"""\
 DELETE FROM {stage.full_name} s
-WHERE ('user', s.user_id) IN {subjects}
-   OR ('anonymous', s.anonymous_id) IN {subjects}
-   OR ('customer', s.customer_id) IN {subjects}
+WHERE {of_suppressed("s", stage)}
 RETURNING s.file_id, s.row_number"""
 
 
@@ -177,19 +136,15 @@ _REPLACE_BUCKETS = """\
 
 def add_minutes(stage: Table) -> str:
     """Add the staged rows to the minute rollup."""
-    select = f"SELECT\n{_OF_ROWS}\nFROM {stage.full_name} r\nGROUP BY 1, 2, 3, 4, 5"
+    select = f"SELECT\n{OF_ROWS}\nFROM {stage.full_name} r\nGROUP BY 1, 2, 3, 4, 5"
     return _upsert(EVENTS_MINUTE, select, _ADD_BUCKETS)
-
-
-def _same_dimensions(left: str, right: str) -> str:
-    return " AND ".join(f"{left}.{name} = {right}.{name}" for name in ROLLUP_DIMENSIONS)
 
 
 def resum(stage: Table, finer: Table, coarser: Table, unit: str) -> str:
     """Sum the buckets of ``coarser`` that the staged rows touched again from all their buckets of ``finer``."""
     select = f"""\
 SELECT
-{_OF_BUCKETS}
+{OF_BUCKETS}
 FROM (
     SELECT DISTINCT date_trunc('{unit}', r.event_ts, 'UTC') AS bucket_start,
         r.source, r.event_type, coalesce(r.event_name, '') AS event_name, coalesce(r.currency, '') AS currency
@@ -197,7 +152,7 @@ FROM (
 ) f
 JOIN {finer.full_name} b
   ON b.bucket_start >= f.bucket_start AND b.bucket_start < f.bucket_start + interval '1 {unit}'
- AND {_same_dimensions("b", "f")}
+ AND {same_dimensions("b", "f")}
 GROUP BY 1, 2, 3, 4, 5"""
     return _upsert(coarser, select, _REPLACE_BUCKETS)
 
@@ -239,77 +194,3 @@ LEFT JOIN LATERAL (
 WHERE known.first_event_ts IS NULL OR known.first_event_ts > b.first_event_ts
 ORDER BY b.user_key"""
     return _upsert(USER_FIRST_SEEN, select, "    first_event_ts = excluded.first_event_ts")
-
-
-_BUCKETS_GIVEN = (
-    "SELECT DISTINCT * FROM unnest(%s::timestamptz[], %s::text[], %s::text[], %s::text[], %s::text[])"
-    f" AS g(bucket_start, {_DIMENSIONS})"
-)
-
-
-def _drop_buckets(table: Table) -> str:
-    return f"""\
-DELETE FROM {table.full_name} t
-USING ({_BUCKETS_GIVEN}) f
-WHERE t.bucket_start = f.bucket_start AND {_same_dimensions("t", "f")}"""
-
-
-def recompute_minutes() -> list[str]:
-    """Make given minute buckets anew from rows. Parameters: bucket starts and dimensions as parallel arrays."""
-    insert = f"""\
-INSERT INTO {EVENTS_MINUTE.full_name} ({", ".join(EVENTS_MINUTE.column_names)})
-SELECT
-{_OF_ROWS}
-FROM {EVENTS.full_name} r
-JOIN ({_BUCKETS_GIVEN}) f
-  ON r.event_date = (f.bucket_start AT TIME ZONE 'UTC')::date
- AND r.event_ts >= f.bucket_start AND r.event_ts < f.bucket_start + interval '1 minute'
- AND r.source = f.source AND r.event_type = f.event_type
- AND coalesce(r.event_name, '') = f.event_name AND coalesce(r.currency, '') = f.currency
-GROUP BY 1, 2, 3, 4, 5"""
-    return [_drop_buckets(EVENTS_MINUTE), insert]
-
-
-def resum_given(finer: Table, coarser: Table, unit: str) -> list[str]:
-    """Sum given buckets of ``coarser`` anew, or drop them where nothing is left. Parameters as recompute_minutes."""
-    insert = f"""\
-INSERT INTO {coarser.full_name} ({", ".join(coarser.column_names)})
-SELECT
-{_OF_BUCKETS}
-FROM ({_BUCKETS_GIVEN}) f
-JOIN {finer.full_name} b
-  ON b.bucket_start >= f.bucket_start AND b.bucket_start < f.bucket_start + interval '1 {unit}'
- AND {_same_dimensions("b", "f")}
-GROUP BY 1, 2, 3, 4, 5"""
-    return [_drop_buckets(coarser), insert]
-
-
-_USERS_GIVEN = (
-    "SELECT DISTINCT * FROM unnest(%s::date[], %s::text[], %s::text[]) AS g(event_date, user_key, source)"
-)
-
-
-def recompute_user_days() -> list[str]:
-    """Make given user days anew from rows. Parameters: event dates, user keys and sources as parallel arrays."""
-    delete = f"""\
-DELETE FROM {USER_DAY.full_name} t
-USING ({_USERS_GIVEN}) f
-WHERE t.event_date = f.event_date AND t.user_key = f.user_key AND t.source = f.source"""
-    insert = f"""\
-INSERT INTO {USER_DAY.full_name} ({", ".join(USER_DAY.column_names)})
-SELECT r.event_date, r.user_key, r.source, count(*), min(r.event_ts), max(r.event_ts)
-FROM {EVENTS.full_name} r
-JOIN ({_USERS_GIVEN}) f
-  ON r.event_date = f.event_date AND r.user_key = f.user_key AND r.source = f.source
-WHERE r.identity_status <> 'unresolved'
-GROUP BY 1, 2, 3"""
-    return [delete, insert]
-
-
-def recompute_user_first_seen() -> list[str]:
-    """Make first-seen times anew from user_day. Parameter: user keys."""
-    delete = f"DELETE FROM {USER_FIRST_SEEN.full_name} WHERE user_key = ANY(%s)"
-    insert = f"""\
-INSERT INTO {USER_FIRST_SEEN.full_name} ({", ".join(USER_FIRST_SEEN.column_names)})
-SELECT user_key, min(min_event_ts) FROM {USER_DAY.full_name} WHERE user_key = ANY(%s) GROUP BY 1"""
-    return [delete, insert]

@@ -6,7 +6,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace_loader.load_copies import Copy, Settlement, settle
+from headrace_core.copies import Copy, Settlement, settle
 
 DAY = date(2026, 11, 20)
 
