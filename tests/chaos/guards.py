@@ -15,6 +15,8 @@ class Guard(StrEnum):
     RESEND_AT_START = "resend-at-start"
     RESEND_AFTER_REREAD = "resend-after-reread"
     AWAIT_OUTPUTS = "await-outputs"
+    AWAIT_EDGES = "await-edges"
+    RESEND_EDGES = "resend-edges"
     EMPTY_BLOCK_AFTER_OUTPUTS = "empty-block-after-outputs"
     IN_ORDER = "in-order"
     UNDO = "undo"

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 
-__all__ = ["Network", "Partition", "Request", "SimulatedLog", "SimulatedRecord"]
+__all__ = ["Network", "Partition", "Request", "SimulatedLog", "SimulatedRecord", "Unsent"]
 
 Partition = tuple[str, int]
 """Topic and partition number."""

@@ -22,7 +22,7 @@ from headrace_dedup.history import History
 from headrace_dedup.messages import IdleDue, Prepared, RawRecord
 from headrace_dedup.owner import Owner
 from headrace_dedup.ports import Limits, OwnerIdentity, Table
-from headrace_dedup.ranges import Place, Range
+from headrace_dedup.ranges import Outputs, Place, Range
 from headrace_dedup.table import IdTable
 from headrace_loader.archive import build_raw, build_verdicts
 from headrace_loader.event_files import build_events
@@ -117,6 +117,17 @@ class UnguardedOwner(Owner):
             return super()._is_own(given_up)
         header, _, _ = self._last
         return (header.start, header.end) == (given_up.place.start, given_up.place.end) and header.count > 0
+
+    def _send_edges(self, outputs: Outputs) -> None:
+        if Guard.AWAIT_EDGES in self.without:
+            self._actions.append(outputs.edges(self._ticket()))
+        else:
+            super()._send_edges(outputs)
+
+    def _resend(self, outputs: Outputs) -> None:
+        if Guard.RESEND_EDGES in self.without:
+            outputs = replace(outputs, edge_keys=[], edge_values=[])
+        super()._resend(outputs)
 
     def _may_append(self) -> bool:
         return (Guard.AWAIT_OUTPUTS in self.without and self._in_flight is None) or super()._may_append()

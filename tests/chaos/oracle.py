@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from tests.chaos.log import SimulatedLog, SimulatedRecord
 from tests.chaos.traffic import clean_event
 
-from headrace_core.block import Block, Verdict, decode_block, is_valid_at
+from headrace_core.block import Block, BlockHeader, Verdict, decode_block, is_valid_at
 from headrace_core.events import CleanEvent, decode_clean
+from headrace_core.identity import edge_key, edges_of, encode_edge
 from headrace_core.meta import decode_source_offset
 from headrace_core.topics import (
     DEDUP_INDEX,
@@ -20,9 +21,14 @@ from headrace_core.topics import (
     EVENTS_QUARANTINE,
     EVENTS_RAW,
     HEADER_SOURCE_OFFSET,
+    IDENTITY_EDGES,
 )
 
 __all__ = ["Oracle", "PartitionOracle", "ValidBlock", "Violations", "content_differs"]
+
+
+KeyedEdge = tuple[bytes, bytes]
+"""Key and value of a record of identity.edges."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +68,12 @@ class PartitionOracle:
         *,
         window_ms: int,
         every_block_counts: bool,
+        edges: set[KeyedEdge],
     ) -> None:
         self._log, self._partition, self._window_ms = log, partition, window_ms
+        self._edges = edges
+        self.edges_due: set[KeyedEdge] = set()
+        """Edges of the events that were accepted."""
         self._every_block_counts = every_block_counts
         self._bad = violations
         self.raw: dict[int, SimulatedRecord] = {}
@@ -86,6 +96,7 @@ class PartitionOracle:
         """By dedup id: the clock of its last acceptance."""
         self.accepted_ids: dict[int, bytes] = {}
         self._outputs: tuple[frozenset[int], frozenset[int]] = (frozenset(), frozenset())
+        self._edges_out: frozenset[KeyedEdge] = frozenset()
         self._seen = {topic.name: 0 for topic in (EVENTS_RAW, DEDUP_INDEX, EVENTS_CLEAN, EVENTS_QUARANTINE)}
 
     def observe(self) -> None:
@@ -128,6 +139,10 @@ class PartitionOracle:
             self._bad.add(
                 "J1 outputs", f"a block was appended at {record.offset} before {missing} below it were out"
             )
+        if not self._edges_out <= self._edges:
+            self._bad.add(
+                "J1 edges", f"a block was appended at {record.offset} before edges below it were out"
+            )
         if block.header.rules_version:
             self._take_verdicts(block)
         else:
@@ -143,11 +158,13 @@ class PartitionOracle:
         self.observe()
         self._seen[DEDUP_INDEX.name] = 0
         self.valid_blocks, self._outputs = [], (frozenset(), frozenset())
+        self._edges_out = frozenset()
         self._index_lost, self._decided_before = True, set(self.verdicts)
 
     def _take_rebuilt(self, block: Block) -> None:
         """A block that says again what was accepted before."""
         self.clock_ms, self._outputs = block.header.clock_ms, (frozenset(), frozenset())
+        self._edges_out = frozenset()
         for i, offset in enumerate(block.offsets):
             if self.accepted_ids.get(offset) != block.dedup_ids[16 * i : 16 * i + 16]:
                 self._bad.add("I5 rebuilt", f"a rebuild says that {offset} was accepted")
@@ -181,6 +198,12 @@ class PartitionOracle:
             else:
                 self._duplicate(identity, offset, block.first_offsets[i])
         self._outputs = frozenset(clean), frozenset(quarantined)
+        self._edges_out = frozenset(edge for offset in clean for edge in self._edges_of(offset, header))
+        self.edges_due |= self._edges_out
+
+    def _edges_of(self, offset: int, header: BlockHeader) -> list[KeyedEdge]:
+        clean = clean_event(self.raw[offset].value, header.rules_version, self._partition, offset)
+        return [(edge_key(edge), encode_edge(edge)) for edge in edges_of(clean)]
 
     def _second_verdict(self, offset: int, verdict: Verdict) -> None:
         """Only after the loss of the index, of what it had for a duplicate, or had quarantined and does again."""
@@ -265,6 +288,8 @@ class PartitionOracle:
         for offset, (verdict, _, _) in self.verdicts.items():
             if verdict is Verdict.QUARANTINED and offset not in self.quarantined:
                 self._bad.add("I1 quarantine", f"offset {offset} is quarantined and nowhere in quarantine")
+        if lost := self.edges_due - self._edges:
+            self._bad.add("I1 edges", f"{len(lost)} edges of accepted events are nowhere in identity.edges")
 
 
 class Oracle:
@@ -280,12 +305,29 @@ class Oracle:
         window_ms: int,
         every_block_counts: bool,
     ) -> None:
+        self._log, self._bad = log, violations
+        self._edges: set[KeyedEdge] = set()
+        self._edges_seen = 0
         self.partitions = [
-            PartitionOracle(log, p, violations, window_ms=window_ms, every_block_counts=every_block_counts)
+            PartitionOracle(
+                log,
+                p,
+                violations,
+                window_ms=window_ms,
+                every_block_counts=every_block_counts,
+                edges=self._edges,
+            )
             for p in range(partitions)
         ]
 
     def observe(self) -> None:
         """Take in what was appended since the last call."""
+        new = self._log.all((IDENTITY_EDGES.name, 0))[self._edges_seen :]
+        self._edges_seen += len(new)
+        self._edges.update((record.key or b"", record.value) for record in new)
         for partition in self.partitions:
             partition.observe()
+        due = [partition.edges_due for partition in self.partitions]
+        for record in new:
+            if not any((record.key, record.value) in edges for edges in due):
+                self._bad.add("I5 edges", f"edge {record.offset} is of no event that was accepted")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from tests.chaos.guards import Guard
-from tests.chaos.log import SimulatedRecord, Unsent
+from tests.chaos.log import Partition, SimulatedRecord, Unsent
 
 from headrace_core.decide import entry_offset
 from headrace_core.meta import decode_note, decode_source_offset, encode_source_offset
@@ -24,12 +24,14 @@ from headrace_core.topics import (
     HEADER_FINGERPRINT,
     HEADER_QUARANTINE,
     HEADER_SOURCE_OFFSET,
+    IDENTITY_EDGES,
 )
 from headrace_dedup.messages import (
     AcceptedRead,
     Action,
     AppendBlock,
     AppendClean,
+    AppendEdges,
     AppendFailed,
     AppendQuarantine,
     AskOrigin,
@@ -227,6 +229,8 @@ class OwnerActor:
                 self._append_clean(action)
             case AppendQuarantine():
                 self._append_quarantine(action)
+            case AppendEdges():
+                self._append_edges(action)
             case Recover():
                 self._recover()
             case Stop(error):
@@ -316,7 +320,7 @@ class OwnerActor:
             return
         anywhere = Guard.COMPARE_AND_APPEND in without
         self._send(
-            DEDUP_INDEX.name,
+            (DEDUP_INDEX.name, self.partition),
             ticket,
             [batch],
             lambda base: BlockAppended(ticket, meant_for if anywhere else base),
@@ -336,28 +340,34 @@ class OwnerActor:
                 action.offsets, action.keys, action.values, action.fingerprints, strict=True
             )
         ]
-        self._send_output(EVENTS_CLEAN.name, action.ticket, records)
+        self._send_output((EVENTS_CLEAN.name, self.partition), action.ticket, records)
 
     def _append_quarantine(self, action: AppendQuarantine) -> None:
         records: list[Unsent] = [
             (key, value, tuple(headers))
             for key, value, headers in zip(action.keys, action.values, action.headers, strict=True)
         ]
-        self._send_output(EVENTS_QUARANTINE.name, action.ticket, records)
+        self._send_output((EVENTS_QUARANTINE.name, self.partition), action.ticket, records)
 
-    def _send_output(self, topic: str, ticket: int, records: Sequence[Unsent]) -> None:
+    def _append_edges(self, action: AppendEdges) -> None:
+        records: list[Unsent] = [
+            (key, value, ()) for key, value in zip(action.keys, action.values, strict=True)
+        ]
+        self._send_output((IDENTITY_EDGES.name, 0), action.ticket, records)
+
+    def _send_output(self, place: Partition, ticket: int, records: Sequence[Unsent]) -> None:
         """In one request or several; the machine hears of the last."""
         cut = self._world.rng.randrange(len(records)) if len(records) > 1 else 0
         batches = [batch for batch in (records[:cut], records[cut:]) if batch]
-        self._send(topic, ticket, batches, lambda _: OutputAppended(ticket))
+        self._send(place, ticket, batches, lambda _: OutputAppended(ticket))
 
     def _send(
-        self, topic: str, ticket: int, batches: Sequence[Sequence[Unsent]], done: Callable[[int], Event]
+        self, place: Partition, ticket: int, batches: Sequence[Sequence[Unsent]], done: Callable[[int], Event]
     ) -> None:
         self._waiting[ticket] = len(batches)
         for batch in batches:
             self._world.network.send(
-                self._sender, (topic, self.partition), batch, lambda base: self._landed(ticket, base, done)
+                self._sender, place, batch, lambda base: self._landed(ticket, base, done)
             )
 
     def _landed(self, ticket: int, base: int, done: Callable[[int], Event]) -> None:

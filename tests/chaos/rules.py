@@ -8,6 +8,7 @@ from tests.chaos.traffic import clean_event, read_event
 
 from headrace_core.decide import ABSENT, entry_offset
 from headrace_core.events import SCHEMA_VERSION, encode_clean
+from headrace_core.identity import edges_of
 from headrace_core.keys import FINGERPRINT_VERSION
 from headrace_dedup.messages import Prepared, RawRecord
 
@@ -34,11 +35,12 @@ class SimulatedRules:
             good = reason.number == 0
             if not good:
                 columns.details[position] = "the simulated dialect refuses it"
-            columns.values.append(
-                encode_clean(clean_event(record.value, self.rules_version, partition, record.offset))
-                if good
-                else None
-            )
+                columns.values.append(None)
+                continue
+            clean = clean_event(record.value, self.rules_version, partition, record.offset)
+            columns.values.append(encode_clean(clean))
+            if edges := edges_of(clean):
+                columns.edges[position] = edges
         return columns
 
 

@@ -11,6 +11,7 @@ from tests.chaos.profiles import PROFILES
 from tests.chaos.runs import failures, first_violation
 
 _LOSS = ("I1 chain", "I1 loss", "I1 quarantine")
+_LOST_EDGE = ("I1 edges",)
 _WRONG_OUTPUT = ("I5 clean", "I5 quarantine")
 _UNCERTIFIED = ("J1 outputs",)
 """A block certifies that everything below it is out; only therefore is one block sent again at a start enough."""
@@ -34,6 +35,8 @@ _CASES = (
     _Case(Guard.RESEND_AT_START, _LOSS),
     _Case(Guard.RESEND_AFTER_REREAD, _LOSS),
     _Case(Guard.AWAIT_OUTPUTS, _LOSS, "clocks"),
+    _Case(Guard.AWAIT_EDGES, _LOST_EDGE),
+    _Case(Guard.RESEND_EDGES, _LOST_EDGE),
     _Case(Guard.EMPTY_BLOCK_AFTER_OUTPUTS, _UNCERTIFIED),
     _Case(Guard.IN_ORDER, _LOSS),
     _Case(Guard.UNDO, ("I5 duplicate",)),

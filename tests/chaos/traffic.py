@@ -73,12 +73,13 @@ def clean_event(value: bytes, rules_version: int, partition: int, offset: int) -
         id_source="client",
         source=event.source,
         dialect="native",
-        event_type="track",
+        event_type="identify" if _ties(event) else "track",
         event_name="simulated",
         event_ts=event_us,
         received_ts=event_us,
         ts_quality="exact",
         user_id=event.id,
+        anonymous_id=f"a-{event.id}-{event.body}",
         user_key=f"u:{event.id}",
         identity_status="resolved",
         properties=msgspec.Raw(b'{"body":%d,"day":%d}' % (event.body, event.day)),
@@ -87,6 +88,11 @@ def clean_event(value: bytes, rules_version: int, partition: int, offset: int) -
         src_partition=partition,
         src_offset=offset,
     )
+
+
+def _ties(event: SimulatedEvent) -> bool:
+    """Every other id is one of events that tie an anonymous id to it."""
+    return int(event.id[1:]) % 2 == 0
 
 
 class Traffic:

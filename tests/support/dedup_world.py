@@ -11,9 +11,10 @@ from pathlib import Path
 import httpx
 
 from headrace_core.block import Block, Verdict, decode_block, is_valid_at
+from headrace_core.identity import Edge, decode_edge, edge_key, encode_edge
 from headrace_core.keys import dedup_id, partition_of
 from headrace_core.meta import RequestMeta, decode_source_offset, encode_index, encode_meta
-from headrace_core.topics import DEDUP_INDEX, EVENTS_CLEAN, EVENTS_QUARANTINE, EVENTS_RAW
+from headrace_core.topics import DEDUP_INDEX, EVENTS_CLEAN, EVENTS_QUARANTINE, EVENTS_RAW, IDENTITY_EDGES
 from headrace_local.installation import create_topics
 from headrace_local.ports import choose_ports
 from headrace_local.processes import ServiceProcess
@@ -21,7 +22,7 @@ from headrace_local.stack import LocalStack
 from headrace_runtime.kafka import KafkaConnection, KafkaLogAdmin, KafkaLogReader, KafkaLogWriter
 from headrace_runtime.ports_log import Batch, Record, TopicPartition
 
-__all__ = ["DedupWorld", "RawEvent", "native_event", "source_offset"]
+__all__ = ["DedupWorld", "RawEvent", "identify_event", "native_event", "source_offset"]
 
 SOURCE = "shop"
 _DEADLINE_S = 30.0
@@ -40,6 +41,18 @@ def native_event(identifier: str, amount: int = 1, *, name: str | None = "Ordere
     body = {"type": "track", "id": identifier, "properties": {"amount": amount}}
     if name is not None:
         body["name"] = name
+    return RawEvent(dedup_id(SOURCE, identifier), json.dumps(body).encode())
+
+
+def identify_event(identifier: str, *, user_id: str, anonymous_id: str) -> RawEvent:
+    """A native event that ties an anonymous id to a user id."""
+    body = {
+        "type": "identify",
+        "name": "n",
+        "id": identifier,
+        "user_id": user_id,
+        "anonymous_id": anonymous_id,
+    }
     return RawEvent(dedup_id(SOURCE, identifier), json.dumps(body).encode())
 
 
@@ -140,11 +153,11 @@ class DedupWorld:
             await writer.stop()
         self.sent += len(events)
 
-    async def read(self, topic: str) -> dict[int, list[Record]]:
+    async def read(self, topic: str, partitions: int | None = None) -> dict[int, list[Record]]:
         """Every record of a topic, by partition."""
         reader = KafkaLogReader(self.connection)
         await reader.start(deadline_s=_DEADLINE_S)
-        tps = [TopicPartition(topic, partition) for partition in range(self.partitions)]
+        tps = [TopicPartition(topic, partition) for partition in range(partitions or self.partitions)]
         try:
             ends = await reader.end_offsets(tps, deadline_s=_DEADLINE_S)
             starts = await reader.beginning_offsets(tps, deadline_s=_DEADLINE_S)
@@ -157,6 +170,21 @@ class DedupWorld:
         finally:
             await reader.stop()
         return found
+
+    async def edges(self) -> list[Edge]:
+        """Every edge in identity.edges."""
+        records = (await self.read(IDENTITY_EDGES.name, partitions=1))[0]
+        return [decode_edge(record.value) for record in records if record.value is not None]
+
+    async def write_edges(self, *edges: Edge) -> None:
+        """Append edges as a sync does."""
+        writer = KafkaLogWriter(self.connection)
+        await writer.start(deadline_s=_DEADLINE_S)
+        try:
+            batch = Batch([edge_key(edge) for edge in edges], [encode_edge(edge) for edge in edges])
+            await writer.append(TopicPartition(IDENTITY_EDGES.name, 0), batch, deadline_s=_DEADLINE_S)
+        finally:
+            await writer.stop()
 
     async def blocks(self) -> dict[int, list[Block]]:
         """The valid blocks by partition."""

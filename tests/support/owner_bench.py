@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from headrace_core.block import Block, Verdict, decode_block, is_valid_at
+from headrace_core.identity import Edge, decode_edge
 from headrace_core.keys import fingerprint
 from headrace_core.reasons import Reason
 from headrace_dedup import messages as m
@@ -12,7 +13,7 @@ from headrace_dedup.owner import Owner
 from headrace_dedup.ports import Limits, OwnerIdentity, Table
 from headrace_dedup.table import IdTable
 
-__all__ = ["WINDOW_MS", "Bench", "Driven", "LetterRules", "Raw", "verdicts_of"]
+__all__ = ["TIES", "WINDOW_MS", "Bench", "Driven", "LetterRules", "Raw", "edge_of", "verdicts_of"]
 
 WINDOW_MS = 100
 _Action = TypeVar("_Action")
@@ -43,8 +44,25 @@ class Raw:
         return (("m", b"{}"), ("i", b"\0\0\0\0"))
 
 
+TIES = "ties"
+"""Content of an event that makes an edge."""
+
+
+def edge_of(letter: str) -> Edge:
+    """The edge that an event of this id makes."""
+    return Edge(
+        kind="anonymous",
+        alias=letter,
+        customer_id=f"customer {letter}",
+        op="assert",
+        source="bench",
+        confidence=1.0,
+        valid_from=0,
+    )
+
+
 class LetterRules:
-    """Rules that refuse the contents in ``refused``."""
+    """Rules that refuse the contents in ``refused``; events with the content TIES make an edge."""
 
     schema_version = 1
     fingerprint_version = 1
@@ -66,6 +84,8 @@ class LetterRules:
             columns.values.append(None if refused else record.value)
             if refused:
                 columns.details[position] = "refused"
+            elif content == TIES:
+                columns.edges[position] = (edge_of(record.key.rstrip(b"\0").decode()),)
         return columns
 
 
@@ -77,6 +97,7 @@ class Bench:
     index: list[bytes] = field(default_factory=list)
     clean: list[int] = field(default_factory=list)
     quarantine: list[tuple[int, str]] = field(default_factory=list)
+    edges: list[Edge] = field(default_factory=list)
     raw_start: int = 0
 
     def add(self, letters: str, *, at: int = 0, content: str = "") -> None:
@@ -185,7 +206,7 @@ class Driven:
         return offset
 
     def land_outputs(self) -> "Driven":
-        """Append what waits for clean and quarantine, and acknowledge it."""
+        """Append what waits for clean, quarantine and edges, and acknowledge it."""
         if self.has(m.AppendClean):
             clean = self.take(m.AppendClean)
             self.bench.clean += clean.offsets
@@ -195,11 +216,15 @@ class Driven:
             for offset, headers in zip(quarantine.offsets, quarantine.headers, strict=True):
                 self.bench.quarantine.append((offset, dict(headers)["q"].decode()))
             self.tell(m.OutputAppended(quarantine.ticket))
+        if self.has(m.AppendEdges):
+            edges = self.take(m.AppendEdges)
+            self.bench.edges += map(decode_edge, edges.values)
+            self.tell(m.OutputAppended(edges.ticket))
         return self
 
     def settle(self) -> "Driven":
         """Let everything land until nothing waits."""
-        while self.has(m.AppendBlock) or self.has(m.AppendClean) or self.has(m.AppendQuarantine):
+        while any(map(self.has, (m.AppendBlock, m.AppendClean, m.AppendQuarantine, m.AppendEdges))):
             if self.has(m.AppendBlock):
                 self.land_block()
             self.land_outputs()

@@ -4,11 +4,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import msgspec
 import pytest
 
 from headrace_core.dialects import CompiledMapping, compile_mapping
 from headrace_core.errors import ConfigurationError
 from headrace_core.events import decode_clean
+from headrace_core.identity import IdentityIndex, edge_record
 from headrace_core.keys import dedup_id
 from headrace_core.mapping import mapping_from
 from headrace_core.meta import RequestMeta, RerunReference, encode_index, encode_meta, encode_rerun
@@ -97,6 +99,43 @@ def test_a_bad_record_leaves_its_neighbours_alone() -> None:
     columns = EventRules({}).prepare(0, [good, Record(b"[]", None), good])
     assert [bool(reason) for reason in columns.reasons] == [False, True, False]
     assert len(columns.ids) == len(columns.fingerprints) == len(columns.values) == 3
+
+
+def _identify(**fields: object) -> Record:
+    event = _event(id="e1", type="identify", **fields)
+    return Record(event, dedup_id("shop", "e1"))
+
+
+def test_an_identify_event_makes_an_edge_and_a_bad_one_none() -> None:
+    good = _identify(user_id="u1", anonymous_id="a1")
+    bad = _identify(user_id="u1", anonymous_id="a1", time="yesterday")
+    columns = EventRules({}).prepare(0, [bad, good, Record(_event(id="e2"), dedup_id("shop", "e2"))])
+    assert list(columns.edges) == [1]
+    [edge] = columns.edges[1]
+    assert (edge.user_key, edge.customer_id, edge.source) == ("a:a1", "u1", "shop")
+
+
+def test_an_alias_event_ties_its_previous_id() -> None:
+    event = _event(id="e1", type="alias", user_id="u1", previous_id="old")
+    columns = EventRules({}).prepare(0, [Record(event, dedup_id("shop", "e1"))])
+    assert [edge.user_key for edge in columns.edges[0]] == ["a:old", "u:old"]
+
+
+def test_a_known_customer_is_written_beside_the_ids_and_changes_nothing_else() -> None:
+    customers = IdentityIndex()
+    record = Record(_event(id="e1", anonymous_id="a1"), dedup_id("shop", "e1"))
+    rules = EventRules({}, customers)
+    before = rules.prepare(0, [record])
+    [tie] = rules.prepare(0, [_identify(user_id="u1", anonymous_id="a1")]).edges[0]
+    customers.apply([edge_record(0, tie)])
+    after = rules.prepare(0, [record])
+    assert (after.ids, after.fingerprints) == (before.ids, before.fingerprints)
+    assert before.values[0] is not None
+    assert after.values[0] is not None
+    plain, known = decode_clean(before.values[0]), decode_clean(after.values[0])
+    assert (plain.customer_id, plain.identity_status) == (None, "anonymous")
+    assert (known.customer_id, known.identity_status) == ("u1", "resolved")
+    assert msgspec.structs.replace(known, customer_id=None, identity_status="anonymous") == plain
 
 
 def _mapped(name: str) -> Record:

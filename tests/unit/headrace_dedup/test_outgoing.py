@@ -1,8 +1,8 @@
 """Outputs as batches: headers in the log's own encoding, bounded batches, nothing reordered or lost."""
 
 from headrace_core.meta import encode_source_offset
-from headrace_dedup.messages import AppendBlock, AppendClean, AppendQuarantine
-from headrace_dedup.outgoing import block_batch, clean_batches, quarantine_batches
+from headrace_dedup.messages import AppendBlock, AppendClean, AppendEdges, AppendQuarantine
+from headrace_dedup.outgoing import block_batch, clean_batches, edge_batches, quarantine_batches
 from headrace_runtime.record_headers import header_pairs
 
 
@@ -46,6 +46,13 @@ def test_a_record_that_is_too_large_for_a_batch_gets_one_of_its_own() -> None:
     values = [b"a", bytes(7 << 20), b"b"]
     batches = list(clean_batches(AppendClean(1, [0, 1, 2], [b"k"] * 3, values, [0, 0, 0])))
     assert [len(batch.values) for batch in batches] == [1, 1, 1]
+
+
+def test_edges_have_keys_and_no_headers() -> None:
+    (batch,) = edge_batches(AppendEdges(1, [b"k1", b"k2"], [b"v1", b"v2"]))
+    assert (batch.keys, batch.values) == ([b"k1", b"k2"], [b"v1", b"v2"])
+    assert batch.headers is not None
+    assert [_pairs(section) for section in batch.headers] == [[], []]
 
 
 def test_a_block_is_one_record() -> None:

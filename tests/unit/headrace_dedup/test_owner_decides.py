@@ -2,10 +2,11 @@
 
 import json
 
-from tests.support.owner_bench import WINDOW_MS, Bench, verdicts_of
+from tests.support.owner_bench import TIES, WINDOW_MS, Bench, edge_of, verdicts_of
 
 from headrace_core.block import decode_block, split_block
 from headrace_core.decide import entry
+from headrace_core.identity import decode_edge, edge_key
 from headrace_core.keys import fingerprint
 from headrace_dedup import messages as m
 from headrace_dedup.ranges import accepted_entries
@@ -58,6 +59,36 @@ def test_the_next_block_waits_for_every_output_of_the_one_before() -> None:
     assert not owner.has(m.AppendBlock)
     owner.tell(m.OutputAppended(owner.take(m.AppendQuarantine).ticket))
     assert decode_block(owner.take(m.AppendBlock).value).header.start == 2
+
+
+def test_the_next_block_waits_for_the_edges_of_accepted_events() -> None:
+    bench = Bench()
+    bench.add("x", content=TIES)
+    bench.add("x", content=TIES)
+    bench.add("z", content="bad")
+    bench.add("y")
+    owner = bench.owner(range_records=4).start().feed()
+    owner.land_block()
+    bench.add("w")
+    owner.feed()
+    owner.tell(m.OutputAppended(owner.take(m.AppendClean).ticket))
+    owner.tell(m.OutputAppended(owner.take(m.AppendQuarantine).ticket))
+    assert not owner.has(m.AppendBlock)
+    edges = owner.take(m.AppendEdges)
+    assert [decode_edge(value) for value in edges.values] == [edge_of("x")]
+    assert edges.keys == [edge_key(edge_of("x"))]
+    owner.tell(m.OutputAppended(edges.ticket))
+    assert owner.has(m.AppendBlock)
+    owner.settle()
+    assert bench.edges == [], "the second range makes none"
+
+
+def test_edges_follow_their_events_into_a_later_range() -> None:
+    bench = Bench()
+    bench.add("wx")
+    bench.add("yz", content=TIES)
+    bench.owner(range_records=3).start().feed().settle()
+    assert bench.edges == [edge_of("y"), edge_of("z")]
 
 
 def test_one_range_is_decided_ahead_and_no_more() -> None:

@@ -1,7 +1,7 @@
 """Rules D5 to D7: void blocks, lost answers, two owners, restarts, two versions of the rules, idle and stop."""
 
 import pytest
-from tests.support.owner_bench import WINDOW_MS, Bench, Driven, LetterRules, Raw
+from tests.support.owner_bench import TIES, WINDOW_MS, Bench, Driven, LetterRules, Raw, edge_of
 
 from headrace_core.block import decode_block
 from headrace_core.errors import Bug, ConfigurationError
@@ -156,6 +156,31 @@ def test_a_start_remembers_what_the_index_holds_and_sends_the_last_range_again()
     assert again.take(m.AppendQuarantine).offsets == [2]
     bench.add("x")
     assert again.owner.position == 3
+
+
+def test_edges_go_out_again_with_their_range() -> None:
+    bench = Bench()
+    bench.add("xy", content=TIES)
+    bench.owner().start().feed().land_block()
+    again = bench.owner().start()
+    bench.add("z")
+    again.feed()
+    again.tell(m.OutputAppended(again.take(m.AppendClean).ticket))
+    assert not again.has(m.AppendBlock)
+    again.land_outputs()
+    assert again.has(m.AppendBlock)
+    assert bench.edges == [edge_of("x"), edge_of("y")]
+
+
+def test_edges_whose_append_failed_go_out_again() -> None:
+    bench = Bench()
+    bench.add("x", content=TIES)
+    owner = bench.owner().start().feed()
+    owner.land_block()
+    owner.tell(m.OutputAppended(owner.take(m.AppendClean).ticket))
+    owner.tell(m.AppendFailed(owner.take(m.AppendEdges).ticket, "refused"))
+    owner.recover().settle()
+    assert (bench.edges, bench.verdicts()) == ([edge_of("x")], "A")
 
 
 def test_a_start_behind_an_empty_block_sends_nothing() -> None:

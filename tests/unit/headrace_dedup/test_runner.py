@@ -6,14 +6,22 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import pytest
-from tests.support.dedup_world import native_event
+from tests.support.dedup_world import identify_event, native_event
 
 from headrace_core.block import Block, Verdict, decode_block, is_valid_at
 from headrace_core.clock import SystemClock
 from headrace_core.errors import ConfigurationError
+from headrace_core.identity import decode_edge
 from headrace_core.keys import partition_of
 from headrace_core.meta import RequestMeta, decode_source_offset, encode_index, encode_meta
-from headrace_core.topics import DEDUP_INDEX, EVENTS_CLEAN, EVENTS_QUARANTINE, EVENTS_RAW, TOPICS
+from headrace_core.topics import (
+    DEDUP_INDEX,
+    EVENTS_CLEAN,
+    EVENTS_QUARANTINE,
+    EVENTS_RAW,
+    IDENTITY_EDGES,
+    TOPICS,
+)
 from headrace_dedup.event_rules import EventRules
 from headrace_dedup.log_access import LogAccess, PartitionNames
 from headrace_dedup.owner import Owner
@@ -125,9 +133,11 @@ class World:
         return Worker(self.life, self.group, feed, runner)
 
     def send(self, identifiers: Iterable[str]) -> None:
-        """Raw records as ingest makes them; an id that begins with ! has no name."""
+        """Raw records as ingest makes them; an id that begins with ! has no name, one with @ is of an identify event."""
         for identifier in identifiers:
             event = native_event(identifier, name=None if identifier.startswith("!") else "Ordered")
+            if identifier.startswith("@"):
+                event = identify_event(identifier, user_id="u1", anonymous_id=identifier)
             partition = self._partition(EVENTS_RAW.name, partition_of(event.key, _PARTITIONS))
             self.log.append(
                 partition, Batch([event.key], [event.value], [(("m", _META), ("i", encode_index(0)))])
@@ -152,6 +162,11 @@ class World:
         for record in self._partition(topic, number).records:
             found[decode_source_offset(dict(record.headers)["s"])] = None
         return list(found)
+
+    def tied(self) -> set[str]:
+        """Aliases that an edge ties to somebody."""
+        records = self._partition(IDENTITY_EDGES.name, 0).records
+        return {decode_edge(record.value or b"").alias for record in records}
 
     def is_decided(self) -> bool:
         """Whether every raw record has a verdict."""
@@ -220,7 +235,7 @@ async def test_positions_are_committed_as_hints(world: World) -> None:
 async def test_refused_and_unanswered_appends_anywhere(seed: int) -> None:
     world = World()
     dice = random.Random(seed)
-    for topic in (DEDUP_INDEX, EVENTS_CLEAN, EVENTS_QUARANTINE):
+    for topic in (DEDUP_INDEX, EVENTS_CLEAN, EVENTS_QUARANTINE, IDENTITY_EDGES):
         for number in range(_PARTITIONS):
             faults = world.log.faults[TopicPartition(topic.name, number)]
             for _ in range(5):
@@ -228,6 +243,7 @@ async def test_refused_and_unanswered_appends_anywhere(seed: int) -> None:
                 faults.append(AppendFault(appended=fine or dice.random() < 0.5, answered=fine))
     running = asyncio.create_task((await world.worker()).run())
     world.send([*map(str, range(60)), *[f"!{n}" for n in range(10)], *map(str, range(0, 60, 3))])
+    world.send(f"@{n}" for n in range(30))
     await world.until(world.is_decided)
     world.life.stopping.set()
     async with asyncio.timeout(10):
@@ -236,7 +252,8 @@ async def test_refused_and_unanswered_appends_anywhere(seed: int) -> None:
     accepted = sum(
         verdict == Verdict.ACCEPTED for p in range(_PARTITIONS) for verdict in world.verdicts(p).values()
     )
-    assert accepted == 60
+    assert accepted == 90
+    assert world.tied() == {f"@{n}" for n in range(30)}
 
 
 async def test_a_partition_that_goes_to_another_worker_is_given_up(world: World) -> None:

@@ -23,6 +23,7 @@ MetricName = Literal[
     "headrace_dedup_range_seconds",
     "headrace_dedup_table_entries",
     "headrace_dedup_lag_records",
+    "headrace_dedup_identity_aliases",
     "headrace_stage_rows_total",
     "headrace_stage_repeats_dropped_total",
     "headrace_stage_files_total",
@@ -64,6 +65,7 @@ METRICS: dict[MetricName, Metric] = {
     "headrace_dedup_range_seconds": Metric("histogram", "s", "range read to all outputs acknowledged"),
     "headrace_dedup_table_entries": Metric("gauge", "1", "ids held, live and expired", ("partition",)),
     "headrace_dedup_lag_records": Metric("gauge", "1", "raw records not decided yet", ("partition",)),
+    "headrace_dedup_identity_aliases": Metric("gauge", "1", "aliases that the map of customers holds"),
     "headrace_stage_rows_total": Metric("counter", "1", "rows made readable", ("kind",)),
     "headrace_stage_repeats_dropped_total": Metric(
         "counter", "1", "records at or below the running maximum", ("kind",)

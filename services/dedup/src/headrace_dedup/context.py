@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 import secrets
@@ -9,8 +10,10 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from headrace_core.errors import Unavailable
+from headrace_core.identity import IdentityIndex
 from headrace_core.topics import EVENTS_RAW
 from headrace_dedup.event_rules import EventRules
+from headrace_dedup.identity_feed import IdentityFeed
 from headrace_dedup.log_access import LogAccess, PartitionNames, TopicIds, check_topics
 from headrace_dedup.owner import Owner
 from headrace_dedup.partition_reads import PartitionReads
@@ -103,15 +106,24 @@ async def run_service(life: Lifecycle, settings: DedupSettings, *, rebuild_index
             return
         async with clients.opened:
             life.health.up("kafka")
+            customers = IdentityIndex()
             factory = _RunnerFactory(
                 life,
                 settings,
                 clients,
                 S3ObjectStore.from_settings(settings),
-                rules=EventRules(MappingFolder(settings.mappings_dir)),
+                rules=EventRules(MappingFolder(settings.mappings_dir), customers),
                 rebuild_index=rebuild_index,
             )
-            await Worker(life, clients.log.group, clients.feed, factory).run()
+            identity = IdentityFeed(
+                life, clients.log, customers, most_aliases=settings.dedup_identity_aliases
+            )
+            reading = asyncio.create_task(identity.run(), name="identity-feed")
+            try:
+                await Worker(life, clients.log.group, clients.feed, factory).run()
+            finally:
+                reading.cancel()
+                await asyncio.wait([reading], timeout=5.0)
 
 
 async def _connect(life: Lifecycle, settings: DedupSettings) -> _Clients | None:

@@ -12,6 +12,7 @@ from headrace_core.dialects.mapped import DIALECT as MAPPED
 from headrace_core.errors import ConfigurationError
 from headrace_core.events import RULES_VERSION, SCHEMA_VERSION, encode_clean_into
 from headrace_core.identify import identify
+from headrace_core.identity import IdentityIndex, edges_of
 from headrace_core.keys import FINGERPRINT_VERSION
 from headrace_core.meta import RequestMeta, RerunReference, decode_index, decode_meta, decode_rerun
 from headrace_core.normalise import normalise
@@ -19,6 +20,7 @@ from headrace_core.parsed import Rejected
 from headrace_core.reasons import Reason
 from headrace_core.topics import HEADER_INDEX, HEADER_META, HEADER_RERUN
 from headrace_dedup.messages import Prepared, RawRecord
+from headrace_dedup.ports import Customers
 
 __all__ = ["EventRules"]
 
@@ -26,17 +28,23 @@ _NO_ID: Final = bytes(16)
 _KEPT_METAS: Final = 1_024
 _INDEX_BYTES: Final = 4
 _USUAL_HEADERS: Final = 2
+_TYING: Final = ("identify", "alias")
+"""Types of the events that make edges."""
 
 
 class EventRules:
-    """`headrace_dedup.ports.Rules` over headrace_core. ``mappings`` are asked only for names that records carry."""
+    """`headrace_dedup.ports.Rules` over headrace_core. ``mappings`` are asked only for names that records carry.
+
+    ``customers`` are looked up after normalisation, which knows nothing of them.
+    """
 
     schema_version = SCHEMA_VERSION
     rules_version = RULES_VERSION
     fingerprint_version = FINGERPRINT_VERSION
 
-    def __init__(self, mappings: Mappings) -> None:
+    def __init__(self, mappings: Mappings, customers: Customers | None = None) -> None:
         self._mappings = mappings
+        self._customers: Customers = IdentityIndex() if customers is None else customers
         self._buffer = bytearray()
         self._metas: dict[bytes, RequestMeta] = {}
         self._last_encoded: bytes | None = None
@@ -52,6 +60,7 @@ class EventRules:
             columns.values,
         )
         mappings, buffer = self._mappings, self._buffer
+        customer_of = self._customers.customer_of if len(self._customers) else None
         # The hot loop of the service: one frame, local names, nothing kept but the columns.
         for position, record in enumerate(records):
             try:
@@ -67,6 +76,10 @@ class EventRules:
                 event = normalise(
                     parsed, identity, meta, rerun, src_partition=partition, src_offset=record.offset
                 )
+                if event.event_type in _TYING and (edges := edges_of(event, parsed.previous_id)):
+                    columns.edges[position] = edges
+                if customer_of is not None and (customer := customer_of(event.user_key)) is not None:
+                    event.customer_id, event.identity_status = customer, "resolved"
                 reasons.append(0)
                 encode_clean_into(event, buffer)
                 values.append(bytes(buffer))

@@ -8,8 +8,9 @@ it has given up meanwhile. An append that was given up may still land in the log
 Life of an owner::
 
     Begin -> ReadIndex -> IndexRead... -> [AskOrigin -> Origin] -> [ReadAccepted -> AcceptedRead ... AppendBlock]
-          -> [ReadRange -> RangeRead -> AppendClean, AppendQuarantine -> OutputAppended...] -> SeekRaw
-    RawRead, RangeDue, Proceed -> AppendBlock -> BlockAppended -> AppendClean, AppendQuarantine -> OutputAppended... -> RangeDone
+          -> [ReadRange -> RangeRead -> AppendClean, ... -> OutputAppended...] -> SeekRaw
+    RawRead, RangeDue, Proceed -> AppendBlock -> BlockAppended
+          -> AppendClean, AppendQuarantine, AppendEdges -> OutputAppended... -> RangeDone
     any AppendFailed, or BlockAppended at another offset than meant
           -> Recover -> OwnershipConfirmed -> ReadIndex -> IndexRead... -> as after the start
     IdleDue -> AppendBlock (empty);  StopRequested -> ... AppendBlock (empty) -> Ended
@@ -25,12 +26,14 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from headrace_core.errors import HeadraceError
+from headrace_core.identity import Edge
 
 __all__ = [
     "AcceptedRead",
     "Action",
     "AppendBlock",
     "AppendClean",
+    "AppendEdges",
     "AppendFailed",
     "AppendQuarantine",
     "AskOrigin",
@@ -63,7 +66,7 @@ __all__ = [
     "StopRequested",
 ]
 
-OutputKind = Literal["clean", "quarantine"]
+OutputKind = Literal["clean", "quarantine", "edges"]
 
 
 class RawRecord(Protocol):
@@ -111,6 +114,8 @@ class Prepared:
     """What is wrong with the record at a position of the columns."""
     values: list[bytes | None] = field(default_factory=list)
     """The CleanEvent as JSON: kept as bytes, since a range of objects is larger than the processor's cache."""
+    edges: dict[int, tuple[Edge, ...]] = field(default_factory=dict)
+    """Identity edges of the event at a position of the columns; most events make none."""
 
     def extend(self, other: Prepared) -> None:
         """Append the columns of the records that follow."""
@@ -120,6 +125,7 @@ class Prepared:
         self.reasons += other.reasons
         self.values += other.values
         self.details.update({before + at: detail for at, detail in other.details.items()})
+        self.edges.update({before + at: edges for at, edges in other.edges.items()})
 
     def first(self, count: int) -> Prepared:
         """A copy of the first ``count`` rows."""
@@ -129,12 +135,14 @@ class Prepared:
             self.reasons[:count],
             {at: detail for at, detail in self.details.items() if at < count},
             self.values[:count],
+            {at: edges for at, edges in self.edges.items() if at < count},
         )
 
     def drop(self, count: int) -> None:
         """Remove the first ``count`` rows."""
         del self.ids[:count], self.fingerprints[:count], self.reasons[:count], self.values[:count]
         self.details = {at - count: detail for at, detail in self.details.items() if at >= count}
+        self.edges = {at - count: edges for at, edges in self.edges.items() if at >= count}
 
 
 # Events
@@ -221,7 +229,7 @@ class BlockAppended:
 
 @dataclass(frozen=True, slots=True)
 class OutputAppended:
-    """All records of an AppendClean or AppendQuarantine were acknowledged."""
+    """All records of an AppendClean, AppendQuarantine or AppendEdges were acknowledged."""
 
     ticket: int
 
@@ -347,6 +355,15 @@ class AppendQuarantine:
 
 
 @dataclass(frozen=True, slots=True)
+class AppendEdges:
+    """Append to identity.edges, in any order: a repeat changes nothing. Answer: OutputAppended or AppendFailed."""
+
+    ticket: int
+    keys: Sequence[bytes]
+    values: Sequence[bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class Recover:
     """New producers, then ask the coordinator for the ownership, then wait for a time drawn uniformly from 0 to
     ``wait_up_to_ms`` (rule D5). Answer: OwnershipConfirmed or OwnershipLost."""
@@ -398,6 +415,7 @@ Action = (
     | AppendBlock
     | AppendClean
     | AppendQuarantine
+    | AppendEdges
     | Recover
     | RangeDone
     | Paused

@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from headrace_core.topics import HEADER_FINGERPRINT, HEADER_SOURCE_OFFSET
-from headrace_dedup.messages import AppendBlock, AppendClean, AppendQuarantine
+from headrace_dedup.messages import AppendBlock, AppendClean, AppendEdges, AppendQuarantine
 from headrace_runtime.ports_log import Batch
-from headrace_runtime.record_headers import encode_headers
+from headrace_runtime.record_headers import NO_HEADERS, encode_headers
 
-__all__ = ["block_batch", "clean_batches", "quarantine_batches"]
+__all__ = ["block_batch", "clean_batches", "edge_batches", "quarantine_batches"]
 
 _BATCH_BYTES = 6 << 20
 """Of keys, values and headers: below the brokers' 8 MiB even where nothing can be compressed."""
@@ -44,6 +44,11 @@ def quarantine_batches(action: AppendQuarantine) -> Iterator[Batch]:
     """Quarantined records in order, with their complete headers."""
     headers = [encode_headers(pairs) for pairs in action.headers]
     yield from _cut(list(action.keys), list(action.values), headers)
+
+
+def edge_batches(action: AppendEdges) -> Iterator[Batch]:
+    """Identity edges, without headers."""
+    yield from _cut(list(action.keys), list(action.values), [NO_HEADERS] * len(action.keys))
 
 
 def _put(sections: npt.NDArray[np.uint8], at: int, numbers: npt.NDArray[Any]) -> None:

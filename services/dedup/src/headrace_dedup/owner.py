@@ -31,6 +31,7 @@ GUARDS = (
     "_on_void",
     "_resend_after_reread",
     "_resend_at_start",
+    "_send_edges",
     "_undo",
 )
 """Methods that a planted bug may override."""
@@ -387,27 +388,17 @@ class Owner(Deciding):
 
     def _send(self, outputs: Outputs) -> None:
         if outputs.clean_offsets:
-            self._actions.append(
-                m.AppendClean(
-                    self._opened(),
-                    outputs.clean_offsets,
-                    outputs.clean_keys,
-                    outputs.clean_values,
-                    outputs.fingerprints,
-                )
-            )
+            self._actions.append(outputs.clean(self._opened()))
         if outputs.quarantine_offsets:
-            self._actions.append(
-                m.AppendQuarantine(
-                    self._opened(),
-                    outputs.quarantine_offsets,
-                    outputs.quarantine_keys,
-                    outputs.quarantine_values,
-                    outputs.quarantine_headers,
-                )
-            )
+            self._actions.append(outputs.quarantine(self._opened()))
+        if outputs.edge_keys:
+            self._send_edges(outputs)
         if not self._open:
             self._on_all_out()
+
+    def _send_edges(self, outputs: Outputs) -> None:
+        """D4: acknowledged before the next block, like every other output."""
+        self._actions.append(outputs.edges(self._opened()))
 
     def _opened(self) -> int:
         ticket = self._ticket()

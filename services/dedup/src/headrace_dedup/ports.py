@@ -9,7 +9,7 @@ from typing import Protocol
 from headrace_core.decide import SeenTable
 from headrace_dedup.messages import Prepared, RawRecord
 
-__all__ = ["Limits", "OwnerIdentity", "Rules", "Table"]
+__all__ = ["Customers", "Limits", "OwnerIdentity", "Rules", "Table"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +32,28 @@ class Limits:
     range_bytes: int = 4 << 20
 
 
+class Customers(Protocol):
+    """Who is who as far as this process knows now (`headrace_core.identity.IdentityIndex`)."""
+
+    def __len__(self) -> int:
+        """How many aliases have a customer; 0 while nothing is known."""
+        ...
+
+    def customer_of(self, user_key: str) -> str | None:
+        """The customer of an event's user_key, or None."""
+        ...
+
+
 class Rules(Protocol):
-    """One version of the rules: raw records to columns. No clock, no settings, no randomness."""
+    """One version of the rules: raw records to columns. No clock, no settings, no randomness; but the customer of an event
+    is as of when it is read, and may be another when its range is sent again (rule B5: advisory)."""
 
     schema_version: int
     rules_version: int
     fingerprint_version: int
 
     def prepare(self, partition: int, records: Sequence[RawRecord]) -> Prepared:
-        """Identity, fingerprint and CleanEvent (JSON) of each record, or the reason why there is none.
+        """Identity, fingerprint, CleanEvent (JSON) and edges of each record, or the reason why there is none.
 
         ConfigurationError where a mapping that a record names is not deployed: that is no property of the record.
         """

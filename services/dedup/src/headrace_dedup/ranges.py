@@ -15,10 +15,11 @@ import numpy as np
 from headrace_core.block import BlockColumns, BlockHeader, Verdict, assemble_block
 from headrace_core.decide import ABSENT, TAG_BITS, TAG_MODULUS, Decision, entry, partition_clock
 from headrace_core.errors import Bug, ConfigurationError
+from headrace_core.identity import edge_key, encode_edge
 from headrace_core.meta import QuarantineNote, encode_note, encode_source_offset
 from headrace_core.reasons import Reason, reason_of
 from headrace_core.topics import HEADER_QUARANTINE, HEADER_SOURCE_OFFSET
-from headrace_dedup.messages import Prepared, RawRecord
+from headrace_dedup.messages import AppendClean, AppendEdges, AppendQuarantine, Prepared, RawRecord
 from headrace_dedup.ports import OwnerIdentity, Rules, Table
 
 __all__ = ["Outputs", "Place", "Range", "RangeBuilder", "accepted_entries", "sends_nothing", "undo_range"]
@@ -33,7 +34,7 @@ _UNFINISHED = 0
 
 @dataclass(slots=True)
 class Outputs:
-    """Columns of the records that a range sends to events.clean and events.quarantine."""
+    """Columns of the records that a range sends to events.clean, events.quarantine and identity.edges."""
 
     clean_offsets: list[int] = field(default_factory=list)
     clean_keys: list[bytes] = field(default_factory=list)
@@ -43,10 +44,30 @@ class Outputs:
     quarantine_keys: list[bytes] = field(default_factory=list)
     quarantine_values: list[bytes] = field(default_factory=list)
     quarantine_headers: list[list[tuple[str, bytes]]] = field(default_factory=list)
+    edge_keys: list[bytes] = field(default_factory=list)
+    edge_values: list[bytes] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        """Whether anything goes out."""
+        """Whether anything goes out; edges come of accepted events alone."""
         return bool(self.clean_offsets or self.quarantine_offsets)
+
+    def clean(self, ticket: int) -> AppendClean:
+        """To events.clean."""
+        return AppendClean(ticket, self.clean_offsets, self.clean_keys, self.clean_values, self.fingerprints)
+
+    def quarantine(self, ticket: int) -> AppendQuarantine:
+        """To events.quarantine."""
+        return AppendQuarantine(
+            ticket,
+            self.quarantine_offsets,
+            self.quarantine_keys,
+            self.quarantine_values,
+            self.quarantine_headers,
+        )
+
+    def edges(self, ticket: int) -> AppendEdges:
+        """To identity.edges."""
+        return AppendEdges(ticket, self.edge_keys, self.edge_values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +129,7 @@ class RangeBuilder:
         header = self._header(place, clock_ms, len(offsets), self._rules.rules_version, version)
         stored = _stored(place.start, offsets, columns.ids, columns.fingerprints, decision)
         outputs = self._outputs(records, columns, decision.verdicts, decision.reasons, decision.first_offsets)
+        _add_edges(outputs, columns, decision.verdicts)
         return Range(
             place,
             clock_ms,
@@ -159,7 +181,9 @@ class RangeBuilder:
         self._check_buildable(header, offsets, verdicts, prepared)
         reasons = np.frombuffer(columns.reasons, dtype="<u2").tolist()
         firsts = np.frombuffer(columns.first_offsets, dtype="<i8").tolist()
-        return self._outputs(rows, prepared, verdicts, reasons, firsts)
+        outputs = self._outputs(rows, prepared, verdicts, reasons, firsts)
+        _add_edges(outputs, prepared, verdicts)
+        return outputs
 
     def _check_buildable(
         self, header: BlockHeader, offsets: Sequence[int], verdicts: bytes, prepared: Prepared
@@ -217,6 +241,13 @@ class RangeBuilder:
                     detail = f"offset {firsts[at]} was accepted with this id and other content"
                 _add_quarantined(out, records[at], reason, detail)
         return out
+
+
+def _add_edges(out: Outputs, columns: Prepared, verdicts: bytes) -> None:
+    for at, edges in columns.edges.items():
+        if verdicts[at] == _ACCEPTED:
+            out.edge_keys += map(edge_key, edges)
+            out.edge_values += map(encode_edge, edges)
 
 
 def _add_quarantined(out: Outputs, record: RawRecord, reason: int, detail: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from headrace_core.errors import Bug, HeadraceError, Unavailable
 from headrace_dedup import messages as m
 from headrace_dedup.log_access import LogAccess, PartitionNames
-from headrace_dedup.outgoing import block_batch, clean_batches, quarantine_batches
+from headrace_dedup.outgoing import block_batch, clean_batches, edge_batches, quarantine_batches
 from headrace_dedup.owner import Owner
 from headrace_dedup.partition_reads import PartitionReads, pauses
 from headrace_dedup.range_telemetry import RangeTelemetry
@@ -66,6 +66,7 @@ class PartitionRunner:
             m.AppendQuarantine: lambda a: self._append_outputs(
                 a.ticket, names.quarantine, quarantine_batches(a)
             ),
+            m.AppendEdges: lambda a: self._append_outputs(a.ticket, names.edges, edge_batches(a)),
             m.RangeDone: self._range_done,
             m.SeekRaw: self._seek,
             m.ReadIndex: lambda a: self._start(reads.index(a.position, self._take_index)),
@@ -290,6 +291,10 @@ class PartitionRunner:
     async def _renew(self) -> None:
         for tp in (self.names.index, self.names.clean, self.names.quarantine):
             await self._log.writer.recreate(tp, deadline_s=_RENEW_DEADLINE_S)
+        # All owners of the process share this one. A late edge is a repeated edge, so only a failure asks for a new producer:
+        # otherwise each recovery would fail what the others have on their way.
+        if self._log.writer.failed(self.names.edges):
+            await self._log.writer.recreate(self.names.edges, deadline_s=_RENEW_DEADLINE_S)
 
     async def _is_confirmed(self) -> bool:
         """The coordinator's successful answer, however long it takes; False where the partition is another's."""

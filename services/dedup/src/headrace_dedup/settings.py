@@ -30,6 +30,9 @@ class DedupSettings(HttpSettings, KafkaSettings, MappingSettings, StoreSettings)
     dedup_table_bytes: int = Field(
         512 << 20, ge=1 << 20, description="Most memory of the seen ids of one partition; 32 bytes an id."
     )
+    dedup_identity_aliases: int = Field(
+        500_000, ge=0, description="Most aliases whose customer a worker knows; 0.6 KB each."
+    )
     dedup_append_deadline_s: float = Field(
         15.0, gt=0, le=120, description="Longest wait for the acknowledgement of a block or of outputs."
     )

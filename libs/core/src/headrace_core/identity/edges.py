@@ -41,6 +41,7 @@ MOST_ID_BYTES: Final = 510
 
 _SEPARATOR = "\0"
 _PREFIXES: Final[dict[AliasKind, str]] = {"user": "u:", "anonymous": "a:"}
+_PREFIX_OF: Final[dict[str, str]] = {kind: prefix for kind, prefix in _PREFIXES.items()}  # noqa: C416  (of any text)
 
 
 class Edge(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -94,17 +95,14 @@ def edge_key(edge: Edge) -> bytes:
     return _SEPARATOR.join((edge.kind, edge.alias, edge.source, edge.customer_id)).encode()
 
 
-def split_edge_key(key: bytes) -> tuple[str, str, str]:
-    """user_key, source and customer of a record's key, which is all that a tombstone has. BadData where it is no key."""
+def split_edge_key(key: bytes) -> tuple[str, str, str] | None:
+    """user_key, source and customer of a record's key, which is all that a tombstone has; None where it is no key."""
     try:
         kind, alias, source, customer_id = key.decode().split(_SEPARATOR)
     except ValueError:
-        raise _unreadable("its key does not have four parts") from None
-    if kind == "user":
-        return user_key_of("user", alias), source, customer_id
-    if kind == "anonymous":
-        return user_key_of("anonymous", alias), source, customer_id
-    raise _unreadable("its key has another kind than user and anonymous")
+        return None
+    prefix = _PREFIX_OF.get(kind)
+    return None if prefix is None else (prefix + alias, source, customer_id)
 
 
 def user_key_of(kind: AliasKind, alias: str) -> str:

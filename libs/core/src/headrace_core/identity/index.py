@@ -61,13 +61,19 @@ class IdentityIndex:
         """How many aliases an edge decides: 0 where there is nothing to look up."""
         return len(self._decided)
 
+    def clear(self) -> None:
+        """Forget everything, to begin at the beginning of a log."""
+        self._edges.clear()
+        self._decided.clear()
+        self._leading.clear()
+
     def apply(self, records: Iterable[EdgeRecord]) -> None:
-        """Take records that follow those before. BadData where a tombstone's key is none."""
+        """Take records that follow those before. A tombstone whose key is none of an edge means nothing."""
         for record in records:
             if record.edge is not None:
                 self._learn(record.edge)
-            else:
-                self._forget(*split_edge_key(record.key))
+            elif (named := split_edge_key(record.key)) is not None:
+                self._forget(*named)
 
     def _learn(self, edge: Edge) -> None:
         user_key = edge.user_key
