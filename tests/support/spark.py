@@ -13,31 +13,33 @@ import pytest
 from headrace_local.java import find_java
 from headrace_local.spark_jars import fetch_spark_jars
 from headrace_local.stack import LocalStack
+from headrace_runtime.settings import ENV_PREFIX
 from headrace_spark.settings import SparkSettings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-__all__ = ["lake_folder", "spark", "spark_settings", "spark_settings_of"]
+__all__ = ["lake_folder", "spark", "spark_environment", "spark_settings", "spark_settings_of"]
+
+
+def spark_environment(stack: LocalStack) -> dict[str, str]:
+    """The environment of a job's process on a stack: two cores and a small heap."""
+    return {
+        **os.environ,
+        **stack.environment(),
+        "JAVA_HOME": str(find_java(os.environ).executable.resolve().parents[1]),
+        "HEADRACE_SPARK_MASTER": "local[2]",
+        "HEADRACE_SPARK_DRIVER_MEMORY_MIB": "1024",
+        "HEADRACE_SPARK_JARS": str(fetch_spark_jars(os.environ, Path.home())),
+    }
 
 
 def spark_settings_of(stack: LocalStack) -> SparkSettings:
-    """Settings of a job on a stack: two cores and a small heap."""
-    ends = stack.endpoints
-    return SparkSettings.model_validate(
-        {
-            "kafka_bootstrap": ends.kafka_bootstrap,
-            "s3_bucket": ends.s3_bucket,
-            "s3_endpoint": ends.s3_endpoint,
-            "s3_region": ends.s3_region,
-            "s3_access_key_id": ends.s3_access_key,
-            "s3_secret_access_key": ends.s3_secret_key,
-            "warehouse_dsn": ends.postgres_dsn,
-            "spark_master": "local[2]",
-            "spark_driver_memory_mib": 1024,
-            "spark_jars": fetch_spark_jars(os.environ, Path.home()),
-        }
-    )
+    """Settings of a job on a stack, as its process would read them."""
+    prefix = ENV_PREFIX.lower()
+    named = {name.lower(): value for name, value in spark_environment(stack).items()}
+    given = {name.removeprefix(prefix): value for name, value in named.items() if name.startswith(prefix)}
+    return SparkSettings.model_validate(given)
 
 
 @pytest.fixture(scope="session")

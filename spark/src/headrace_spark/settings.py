@@ -29,7 +29,7 @@ class SparkSettings(KafkaSettings, StoreSettings, WarehouseSettings):
     )
     termination_log: Path = Field(
         Path("/dev/termination-log"),
-        description="Where the result goes for Kubernetes; written only where its folder takes it.",
+        description="Where the result goes for Kubernetes; the default only where it exists.",
     )
     store_deadline_s: float = Field(
         60.0, gt=0, description="Longest wait for one answer of the object store."

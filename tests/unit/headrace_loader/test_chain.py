@@ -9,8 +9,9 @@ import pytest
 from headrace_core.errors import BadData, ConfigurationError
 from headrace_core.manifest import ChainBase, ChainEnd, File, Manifest, encode_base, encode_manifest
 from headrace_core.paths import base_key, manifest_key, object_key
-from headrace_loader.chain import ChainReader, check_identity, check_links, is_orphan
+from headrace_loader.chain import ChainReader, check_identity, is_orphan
 from headrace_loader.stage_messages import ChainIdentity
+from headrace_runtime.manifest_chain import check_links
 from headrace_runtime.memory_store import MemoryObjectStore
 from headrace_runtime.ports_store import ObjectInfo
 

@@ -16,6 +16,7 @@ __all__ = [
     "base_key",
     "chain_prefix",
     "edges_key",
+    "export_prefix",
     "generation_key",
     "lake_prefix",
     "manifest_key",
@@ -151,6 +152,11 @@ def edges_key(run: str, attempt: int, plan: int) -> str:
 def report_key(run: str, attempt: int, plan: int, name: str) -> str:
     """Key of a report beside a plan, such as a page of Data Docs."""
     return f"{plan_prefix(run, attempt, plan)}reports/{name}"
+
+
+def export_prefix(table: str, run: str, attempt: int) -> str:
+    """Prefix of an extract: the files, and ``index.json``, which lists them."""
+    return f"exports/{table}/run={run}/attempt={attempt}/"
 
 
 def lake_prefix(table: str, event_date: str, generation: str) -> str:

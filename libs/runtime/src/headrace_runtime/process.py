@@ -51,7 +51,7 @@ def configure_logging(level: str, stream: TextIO | None = None) -> None:
     handler.setFormatter(_JsonFormatter())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("headrace").setLevel(level)
-    for package in ("core", "runtime", "ingest", "dedup", "loader", "api", "local", "cli"):
+    for package in ("core", "runtime", "ingest", "dedup", "loader", "api", "spark", "local", "cli"):
         logging.getLogger(f"headrace_{package}").setLevel(level)
 
 

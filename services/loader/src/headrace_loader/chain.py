@@ -6,29 +6,26 @@ The end is found with a listing that starts near it: behind the last manifest th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Mapping
 
-from headrace_core.errors import BadData, ConfigurationError
+from headrace_core.errors import ConfigurationError
 from headrace_core.manifest import (
     ChainEnd,
     Manifest,
-    decode_base,
     decode_manifest,
     next_end,
 )
 from headrace_core.paths import (
-    base_key,
     chain_prefix,
     manifest_key,
     parse_manifest_key,
     parse_object_key,
 )
 from headrace_loader.stage_messages import ChainIdentity
-from headrace_runtime.errors_store import ObjectNotFound
+from headrace_runtime.manifest_chain import check_links, read_base
 from headrace_runtime.ports_store import ObjectStore
 
-__all__ = ["ChainReader", "check_identity", "check_links", "is_orphan"]
+__all__ = ["ChainReader", "check_identity", "is_orphan"]
 
 _LINKS_CHECKED = 3
 """Manifests read at the end of a chain that is seen for the first time."""
@@ -50,20 +47,6 @@ def check_identity(manifest: Manifest, identity: ChainIdentity) -> None:
             "for a recreated topic, or correct HEADRACE_S3_BUCKET and HEADRACE_KAFKA_BOOTSTRAP.",
             code="foreign_chain",
         )
-
-
-def check_links(manifests: Sequence[Manifest]) -> None:
-    """Refuse manifests in order of their starts that are not contiguous or lower the running maximum (BadData)."""
-    for before, after in pairwise(manifests):
-        if after.start != before.end or after.max_source_offset < before.max_source_offset:
-            raise BadData(
-                "A chain of manifests is broken.",
-                why=f"Partition {after.partition} of chain {after.kind}: the manifest of [{before.start}, {before.end}) "
-                f"with running maximum {before.max_source_offset} is followed by the one of [{after.start}, {after.end}) "
-                f"with {after.max_source_offset}.",
-                fix="Manifests are never rewritten: restore the ones that were changed or deleted from their bucket versions.",
-                code="broken_chain",
-            )
 
 
 def is_orphan(key: str, manifests: Mapping[int, Manifest]) -> bool:
@@ -132,9 +115,8 @@ class ChainReader:
 
     async def _first_end(self) -> ChainEnd:
         """The end of a chain without manifests: what the base left behind, or the very beginning."""
-        key = base_key(self._identity.kind, self._identity.partition)
-        try:
-            base = decode_base(await self._store.get(key, deadline_s=self._deadline_s))
-        except ObjectNotFound:
+        kind, partition = self._identity.kind, self._identity.partition
+        base = await read_base(self._store, kind, partition, deadline_s=self._deadline_s)
+        if base is None:
             return ChainEnd()
         return ChainEnd(end=base.start, max_source_offset=base.max_source_offset)

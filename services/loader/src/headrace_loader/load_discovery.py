@@ -6,16 +6,14 @@ The chains in the object store and the ledger are the truth; a note on batches.s
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
-from headrace_core.errors import BadData, ConfigurationError
-from headrace_core.manifest import Manifest, decode_base, decode_manifest
-from headrace_core.paths import base_key, chain_prefix, manifest_key, parse_manifest_key
-from headrace_loader.chain import check_links
+from headrace_core.manifest import Manifest, decode_manifest
+from headrace_core.paths import chain_prefix, manifest_key, parse_manifest_key
 from headrace_loader.load_files import ManifestFile, files_of
 from headrace_loader.load_plan import LoadLimits, choose, settled_prefix
 from headrace_loader.warehouse import Warehouse
-from headrace_runtime.errors_store import ObjectNotFound
+from headrace_runtime.manifest_chain import check_head, check_links, check_one_log, read_base
 from headrace_runtime.ports_store import ObjectStore
 
 __all__ = ["LoadDiscovery"]
@@ -93,7 +91,7 @@ class LoadDiscovery:
         if last is None and new and begin == 0:
             await self._check_first(new[0])
         check_links([last, *new] if last else new)
-        _check_one_log([last, *new] if last else new)
+        check_one_log([last, *new] if last else new)
         return new
 
     async def _manifest(self, key: str) -> Manifest:
@@ -102,20 +100,10 @@ class LoadDiscovery:
 
     async def _check_first(self, manifest: Manifest) -> None:
         """A chain that nothing was loaded of begins at 0, or where its base says."""
-        if manifest.start == 0:
-            return
-        try:
-            key = base_key("events", manifest.partition)
-            start = decode_base(await self._store.get(key, deadline_s=self._deadline_s)).start
-        except ObjectNotFound:
-            start = 0
-        if manifest.start != start:
-            raise BadData(
-                "A chain of manifests has lost its head.",
-                why=f"Partition {manifest.partition} begins at {manifest.start} instead of {start}.",
-                fix="Restore the deleted manifests from their bucket versions; nothing is loaded over a gap.",
-                code="broken_chain",
-            )
+        if manifest.start != 0:
+            partition = manifest.partition
+            base = await read_base(self._store, "events", partition, deadline_s=self._deadline_s)
+            check_head(manifest, base)
 
     async def _look_for_released(self) -> None:
         for partition, start in await self._warehouse.released_positions():
@@ -125,14 +113,3 @@ class LoadDiscovery:
             known = {file.file_id for file in self._released} | settled
             waiting = {file.file_id for each in self._waiting[partition] for file in files_of(each)}
             self._released += [file for file in files if file.file_id not in known | waiting]
-
-
-def _check_one_log(manifests: Sequence[Manifest]) -> None:
-    logs = {(manifest.cluster_id, manifest.topic_id) for manifest in manifests}
-    if len(logs) > 1:
-        raise ConfigurationError(
-            "A chain of manifests counts offsets of two logs.",
-            why=f"Its manifests name these clusters and topics: {sorted(logs)}.",
-            fix="The topic or the cluster was made anew below a running installation: follow the runbook for that.",
-            code="foreign_chain",
-        )

@@ -1,0 +1,1 @@
+"""The jobs: a module each, whose ``run`` the registry names."""
