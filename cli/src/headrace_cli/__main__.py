@@ -16,6 +16,7 @@ import msgspec
 import typer
 from rich.table import Table
 
+from headrace_cli import identity
 from headrace_cli.console import err, out
 from headrace_cli.target import DEFAULT_ROOT, DEFAULT_STACK, find_target
 from headrace_core.errors import ExitCode, HeadraceError, UsageError
@@ -166,6 +167,8 @@ def local_status(root: StackRoot = DEFAULT_STACK, as_json: AsJson = False) -> No
             table.add_row(row.server, row.state, str(row.pid or ""), row.endpoint, row.log)
         out().print(table)
 
+
+app.add_typer(identity.app, name="identity")
 
 topics = typer.Typer(help="The topics of an installation.", no_args_is_help=True)
 app.add_typer(topics, name="topics")

@@ -32,6 +32,7 @@ __all__ = [
     "report_key",
     "run_prefix",
     "run_result_key",
+    "sync_key",
 ]
 
 ChainKind = Literal["events", "raw", "verdicts"]
@@ -167,3 +168,8 @@ def lake_prefix(table: str, event_date: str, generation: str) -> str:
     """
     folder = "lake/events" if table == "events" else f"lake/aggregates/{table}"
     return f"{folder}/date={event_date}/gen={generation}/"
+
+
+def sync_key(source: str) -> str:
+    """Key of what `headrace identity sync` remembers of a source."""
+    return f"identity/sync/{source}.json"

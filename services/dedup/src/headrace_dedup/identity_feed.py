@@ -13,17 +13,16 @@ from collections.abc import Iterable, Iterator
 
 from headrace_core.errors import BadData, HeadraceError
 from headrace_core.identity import EdgeRecord, IdentityIndex, decode_edge
-from headrace_core.topics import IDENTITY_EDGES
 from headrace_dedup.log_access import LogAccess
 from headrace_dedup.partition_reads import pauses
-from headrace_runtime.ports_log import LogReader, Record, TopicPartition
+from headrace_runtime.edge_log import EDGES
+from headrace_runtime.ports_log import LogReader, Record
 from headrace_runtime.process import Lifecycle
 
 __all__ = ["COMPONENT", "IdentityFeed"]
 
 _log = logging.getLogger(__name__)
 COMPONENT = "identity"
-_EDGES = TopicPartition(IDENTITY_EDGES.name, 0)
 _DEADLINE_S = 10.0
 _FETCH_WAIT_S = 1.0
 _MOST_RECORDS = 500
@@ -53,15 +52,15 @@ class IdentityFeed:
     async def _follow(self, reader: LogReader) -> None:
         """From the beginning, whatever was read before: the log may be another one now."""
         self._index.clear()
-        starts = await reader.beginning_offsets([_EDGES], deadline_s=_DEADLINE_S)
-        ends = await reader.end_offsets([_EDGES], deadline_s=_DEADLINE_S)
+        starts = await reader.beginning_offsets([EDGES], deadline_s=_DEADLINE_S)
+        ends = await reader.end_offsets([EDGES], deadline_s=_DEADLINE_S)
         reader.assign(starts)
         while True:
-            if reader.position(_EDGES) >= ends[_EDGES]:
+            if reader.position(EDGES) >= ends[EDGES]:
                 self._life.health.up(COMPONENT)
             got = await reader.fetch(max_wait_s=_FETCH_WAIT_S, max_records=_MOST_RECORDS)
-            if _EDGES in got:
-                self.take(got[_EDGES].records)
+            if EDGES in got:
+                self.take(got[EDGES].records)
                 await asyncio.sleep(0)
 
     def take(self, records: Iterable[Record]) -> None:
