@@ -26,6 +26,9 @@ from headrace_core.manifest import Manifest
 
 __all__ = [
     "BROADCAST_ROWS",
+    "EARLIER",
+    "EARLIER_DAYS",
+    "LATER",
     "NEIGHBOURS",
     "DayState",
     "Inputs",
@@ -35,6 +38,7 @@ __all__ = [
     "files_by_day",
     "is_current",
     "make_plan",
+    "may_hold",
     "neighbours_of",
 ]
 
@@ -43,6 +47,18 @@ NEIGHBOURS = (-2, -1, 1)
 
 BROADCAST_ROWS = 60_000_000
 """Rows to read up to which repeated ids are broadcast: at 15 % duplicates fewer than 10 million of them."""
+
+EARLIER_DAYS = 90
+"""Days before a day in which its users may have been seen first."""
+
+EARLIER = "earlier"
+"""How the days before look together, beside the neighbours in ``seen``."""
+
+LATER = "later"
+"""Whether there are rows behind the day after, so that its sessions have ended, beside the neighbours in ``seen``."""
+
+_LATER_DAYS = 31
+"""A day farther ahead than this is some client's broken clock and ends no session."""
 
 _DAY_US = 86_400_000_000
 
@@ -93,6 +109,28 @@ class Inputs:
         state = self.state(day)
         return digest({file.key for file in self.files.get(day, ())} | state.contains, state.revision)
 
+    def earlier(self, day: str) -> dict[str, str]:
+        """The results of the days before, by day."""
+        first = str(date.fromisoformat(day) - timedelta(days=EARLIER_DAYS))
+        return {
+            other: state.pointer.result
+            for other, state in sorted(self.states.items())
+            if first <= other < day and state.pointer is not None
+        }
+
+    def seen(self, day: str) -> dict[str, str]:
+        """How the days look that a plan of ``day`` reads beside it; those without rows are left out."""
+        looks = {other: self.digest(other) for other in neighbours_of(day)}
+        states = {other: self.states[other] for other in self.earlier(day)}
+        stored = [f"{other} {digest(state.contains, state.revision)}" for other, state in states.items()]
+        looks[EARLIER] = digest(stored, "")
+        looks[LATER] = "yes" if self._has_later(day) else ""
+        return {other: look for other, look in looks.items() if look}
+
+    def _has_later(self, day: str) -> bool:
+        first, last = (str(date.fromisoformat(day) + timedelta(days=days)) for days in (2, _LATER_DAYS))
+        return any(first <= other <= last for other in {*self.files, *self.states})
+
 
 def digest(keys: Collection[str], revision: str) -> str:
     """32 hex digits for a set of staged files and a revision; empty text for a day without either."""
@@ -108,11 +146,12 @@ def files_by_day(manifests: Iterable[Manifest]) -> dict[str, list[StagedFile]]:
         files = staged_files(manifest)
         for day, rows in manifest.rows_by_event_date.items():
             if rows > 0:
-                found.setdefault(day, []).extend(file for file in files if _may_hold(file, day))
+                found.setdefault(day, []).extend(file for file in files if may_hold(file, day))
     return found
 
 
-def _may_hold(file: StagedFile, day: str) -> bool:
+def may_hold(file: StagedFile, day: str) -> bool:
+    """Whether the file's event times reach into the day."""
     if file.min_event_ts is None or file.max_event_ts is None:
         return file.rows > 0
     start = int(datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp()) * 1_000_000
@@ -129,19 +168,27 @@ def neighbours_of(day: str) -> list[str]:
     return [str(date.fromisoformat(day) + timedelta(days=offset)) for offset in NEIGHBOURS]
 
 
-def is_current(inputs: Inputs, day: str) -> bool:
-    """Whether a plan of the day would make nothing new."""
+def is_current(inputs: Inputs, day: str, *, besides: Collection[str] = ()) -> bool:
+    """Whether a plan of the day would make nothing new. ``besides`` are entries of ``seen`` that may differ."""
     generation = inputs.state(day).generation
     if generation is None or inputs.day(day).read:
         return False
-    return all(generation.seen.get(other, "") == inputs.digest(other) for other in neighbours_of(day))
+    now = inputs.seen(day)
+    return all(
+        generation.seen.get(other, "") == now.get(other, "")
+        for other in generation.seen.keys() | now.keys()
+        if other not in besides
+    )
 
 
 def days_behind(inputs: Inputs, *, ended_before: date, besides: Collection[str]) -> list[str]:
-    """The days before ``ended_before`` that are not up to date, oldest first. A day without any file is no day."""
+    """The days before ``ended_before`` that are not up to date, oldest first. A day without any file is no day.
+
+    That an earlier day has changed does not count: one late row would have three months made anew for their cohorts.
+    """
     known = set(inputs.files) | set(inputs.states)
-    behind = [day for day in known - set(besides) if day < str(ended_before) and not is_current(inputs, day)]
-    return sorted(behind)
+    waiting = (day for day in sorted(known - set(besides)) if day < str(ended_before))
+    return [day for day in waiting if not is_current(inputs, day, besides=(EARLIER,))]
 
 
 def make_plan(
@@ -164,7 +211,8 @@ def make_plan(
         job=job,
         day=of_day,
         neighbours=neighbours,
-        seen={other: seen for other in neighbours_of(day) if (seen := inputs.digest(other))},
+        seen=inputs.seen(day),
+        earlier=inputs.earlier(day),
         chain_ends=dict(inputs.chain_ends),
         edges=edges,
         edges_offset=edges_offset,

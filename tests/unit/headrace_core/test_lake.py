@@ -87,3 +87,25 @@ def test_keys_of_a_run() -> None:
     assert (
         paths.lake_prefix("sessions", "2026-11-28", "g") == "lake/aggregates/sessions/date=2026-11-28/gen=g/"
     )
+
+
+@pytest.mark.parametrize("table", ["events", "sessions"])
+def test_a_lake_key_tells_its_place(table: str) -> None:
+    prefix = paths.lake_prefix(table, "2026-11-28", "r.2.1")
+    assert paths.parse_lake_key(prefix + "hour=03/part-0.parquet") == paths.LakePlace(
+        table, "2026-11-28", "r.2.1"
+    )
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "lake",
+        "lake/events/x",
+        "lake/aggregates/sessions",
+        "lake/events/date=a/b/c",
+        "staged/events/date=a/gen=b/c",
+    ],
+)
+def test_other_keys_have_no_place_in_the_lake(key: str) -> None:
+    assert paths.parse_lake_key(key) is None

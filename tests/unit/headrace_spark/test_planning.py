@@ -78,7 +78,7 @@ def _after(inputs: Inputs, day: str, *, revision: str = "") -> DayState:
         job="daily",
         event_date=day,
         contains=tuple(sorted(contains)),
-        seen={other: seen for other in neighbours_of(day) if (seen := inputs.digest(other))},
+        seen=inputs.seen(day),
         revision=revision or inputs.state(day).revision,
         made_ms=0,
     )
@@ -147,6 +147,24 @@ def test_a_changed_revision_reaches_the_neighbours_once() -> None:
     inputs = _carried_out(inputs, "2026-11-21", revision="reprocess.1.1")
     assert days_behind(inputs, ended_before=date(2026, 12, 1), besides=()) == [_D]
     assert days_behind(_carried_out(inputs, _D), ended_before=date(2026, 12, 1), besides=()) == []
+
+
+def test_an_earlier_day_matters_to_a_day_that_is_asked_for_alone() -> None:
+    inputs = _carried_out(_inputs([_manifest(0, {"2026-11-10": 1, _D: 1})]), _D)
+    inputs = _carried_out(inputs, "2026-11-10")
+    assert not is_current(inputs, _D)
+    assert days_behind(inputs, ended_before=date(2026, 12, 1), besides=()) == []
+    inputs = _carried_out(inputs, _D)
+    assert is_current(inputs, _D)
+    assert list(inputs.earlier(_D)) == ["2026-11-10"]
+    assert inputs.earlier("2026-11-10") == {}
+
+
+def test_days_longer_ago_than_the_cohorts_reach_do_not_matter() -> None:
+    inputs = _carried_out(
+        _inputs([_manifest(0, {"2026-08-21": 1, "2026-08-22": 1})]), "2026-08-21", "2026-08-22"
+    )
+    assert list(inputs.earlier(_D)) == ["2026-08-22"]
 
 
 def test_a_day_that_has_not_ended_waits_and_named_days_are_not_repeated() -> None:

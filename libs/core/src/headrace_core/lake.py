@@ -111,7 +111,8 @@ class DayInput(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 class Plan(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """The frozen input of one generation (rule B1). ``neighbours`` are the days whose rows decide about this one's: two
-    before and one after; ``seen`` is how these look, which a later plan compares. ``chain_ends`` says per partition up to
+    before and one after; ``seen`` is how these look, which a later plan compares. ``earlier`` names the generations in which
+    users of the day may have been seen first. ``chain_ends`` says per partition up to
     where the chain was read; ``edges`` is the object that holds the identity edges, read up to the offset ``edges_offset``;
     past ``ends_by_ms`` the plan swaps nothing.
     """
@@ -122,6 +123,7 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     day: DayInput
     neighbours: tuple[DayInput, ...] = ()
     seen: dict[str, str] = {}
+    earlier: dict[str, str] = {}
     chain_ends: dict[str, int] = {}
     edges: str | None = None
     edges_offset: int = 0

@@ -13,6 +13,7 @@ from typing import Literal
 __all__ = [
     "ChainKind",
     "ChainPosition",
+    "LakePlace",
     "base_key",
     "chain_prefix",
     "edges_key",
@@ -22,6 +23,7 @@ __all__ = [
     "manifest_key",
     "object_key",
     "overflow_key",
+    "parse_lake_key",
     "parse_manifest_key",
     "parse_object_key",
     "parse_pointer_key",
@@ -48,6 +50,15 @@ class ChainPosition:
     kind: ChainKind
     partition: int
     start: int
+
+
+@dataclass(frozen=True, slots=True)
+class LakePlace:
+    """Where an object of the lake belongs: its table, its day (YYYY-MM-DD) and its generation."""
+
+    table: str
+    event_date: str
+    generation: str
 
 
 def chain_prefix(kind: ChainKind, partition: int) -> str:
@@ -173,3 +184,17 @@ def lake_prefix(table: str, event_date: str, generation: str) -> str:
 def sync_key(source: str) -> str:
     """Key of what `headrace identity sync` remembers of a source."""
     return f"identity/sync/{source}.json"
+
+
+def parse_lake_key(key: str) -> LakePlace | None:
+    """The place of an object of the lake; None where the key is none's."""
+    folders = key.split("/")
+    if folders[:2] == ["lake", "events"]:
+        table, rest = "events", folders[2:]
+    elif folders[:2] == ["lake", "aggregates"] and len(folders) > 3:
+        table, rest = folders[2], folders[3:]
+    else:
+        return None
+    if len(rest) < 3 or not rest[0].startswith("date=") or not rest[1].startswith("gen="):
+        return None
+    return LakePlace(table, rest[0][len("date=") :], rest[1][len("gen=") :])

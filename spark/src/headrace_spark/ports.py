@@ -1,0 +1,102 @@
+"""Ports of the batch jobs: the lake, the engine that computes, the warehouse, the gate. Every call keeps a deadline of its own.
+
+Production has the object store, Spark, PostgreSQL or Redshift, and Great Expectations behind them; the chaos tests have
+simulated ones, so that what decides about a day (`headrace_spark.settling`) is the same code in both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from headrace_core.lake import Generation, LakeFile, LakeTable, Plan, SeenPointer
+from headrace_spark.edges import EdgeSnapshot
+from headrace_spark.planning import Inputs
+
+__all__ = ["Applied", "DayEngine", "EdgeSource", "Gate", "Lake", "Made", "Suppressions", "WarehouseDay"]
+
+
+@dataclass(frozen=True, slots=True)
+class Suppressions:
+    """Who asked to be forgotten, as it stood after the plan was stored (rule B1): values per kind."""
+
+    users: frozenset[str] = frozenset()
+    anonymous: frozenset[str] = frozenset()
+    customers: frozenset[str] = frozenset()
+
+    def __bool__(self) -> bool:
+        return bool(self.users or self.anonymous or self.customers)
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What an engine wrote for a plan: the files of each table, and counts for people and the gate."""
+
+    tables: Mapping[LakeTable, tuple[LakeFile, ...]]
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What applying a generation changed in the warehouse. ``superseded``: a later generation of the day was there."""
+
+    superseded: bool = False
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+class Lake(Protocol):
+    """Chains, pointers, plans and generations. Raises StoreUnavailable, BadData, ConfigurationError."""
+
+    async def inputs(self) -> Inputs:
+        """Every chain and every day's state, as they are now."""
+
+    async def store_plan(self, plan: Plan, edges: EdgeSnapshot) -> None:
+        """Keep a plan, and its edges beside it. Neither key was there before."""
+
+    async def store_generation(self, generation: Generation) -> None:
+        """Keep the result of a plan."""
+
+    async def swap(self, generation: Generation, seen: SeenPointer | None) -> int | None:
+        """Make the generation the day's current one; its sequence, one above ``seen``. None: the pointer is another now."""
+
+
+class EdgeSource(Protocol):
+    """Where identity edges come from."""
+
+    async def read(self) -> EdgeSnapshot:
+        """All edges up to the log's end."""
+
+
+class DayEngine(Protocol):
+    """Computes a day. It writes under the plan's own prefixes and nowhere else."""
+
+    async def make(
+        self,
+        plan: Plan,
+        generations: Mapping[str, Generation],
+        edges: EdgeSnapshot,
+        suppressed: Suppressions,
+    ) -> Made:
+        """The plan's day, with all its aggregates. ``generations`` are those that the plan's pointers name, by day.
+        Raises BadData where a file is torn or foreign."""
+
+
+class Gate(Protocol):
+    """Looks at what was made before anybody else may."""
+
+    async def check(self, plan: Plan, made: Made) -> Collection[str]:
+        """Keys of the reports; raises BadData where the day must not be swapped in."""
+
+
+class WarehouseDay(Protocol):
+    """The warehouse by difference (rule B3)."""
+
+    async def suppressed(self) -> Suppressions:
+        """The suppression list as it is now."""
+
+    async def sequence(self, event_date: str) -> int:
+        """The sequence of the generation that was applied last; 0 where none was."""
+
+    async def apply(self, generation: Generation, sequence: int) -> Applied:
+        """Bring the day to the generation, writing only what differs. Repeating it changes nothing."""

@@ -1,0 +1,184 @@
+"""Brings one day to a new generation: plan, compute, check, swap, apply (rules B1 to B3). Ports only, no Spark, no I/O.
+
+The order is the protocol. The plan is stored before the suppression list is read, so that an erasure which does not see
+the plan was committed in time for the list. The swap uses the pointer that the plan saw: whoever lost plans anew. The
+warehouse comes after the swap and refuses a sequence that is not above the one it has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from headrace_core.clock import Clock
+from headrace_core.errors import RetryLater
+from headrace_core.lake import Generation, Plan, PlanId
+from headrace_core.paths import edges_key
+from headrace_core.pipeline_run import DayResult
+from headrace_spark.edges import EdgeSnapshot
+from headrace_spark.planning import Inputs, is_current, make_plan
+from headrace_spark.ports import DayEngine, EdgeSource, Gate, Lake, Made, WarehouseDay
+
+__all__ = ["MOST_PLANS_PER_DAY", "DayJob", "RunIdentity", "settle_day"]
+
+MOST_PLANS_PER_DAY = 3
+"""A day whose pointer moved away this often in one run is somebody else's: the run is tried again later."""
+
+
+@dataclass(slots=True)
+class RunIdentity:
+    """Which attempt plans, and until when it may swap. Numbers its plans."""
+
+    job: str
+    run: str
+    attempt: int
+    ends_by_ms: int
+    dry_run: bool = False
+    plans: int = 0
+
+    def next_plan(self) -> PlanId:
+        """The id of the next plan of this attempt."""
+        self.plans += 1
+        return PlanId(run=self.run, attempt=self.attempt, plan=self.plans)
+
+
+@dataclass(frozen=True, slots=True)
+class DayJob:
+    """The ports of a job. ``say`` takes a line for people."""
+
+    lake: Lake
+    edges: EdgeSource
+    engine: DayEngine
+    gate: Gate
+    warehouse: WarehouseDay
+    clock: Clock
+    say: Callable[[str], None] = lambda _: None
+
+
+async def settle_day(job: DayJob, run: RunIdentity, day: str) -> DayResult:
+    """One day, brought up to date in lake and warehouse. Raises RetryLater where other runs keep swapping it, or the
+    run's time is over; BadData where the gate stops it; Unavailable where a dependency does not answer."""
+    for _ in range(MOST_PLANS_PER_DAY):
+        inputs, edges = await job.lake.inputs(), await job.edges.read()
+        if _has_nothing(inputs, day):
+            return DayResult(
+                event_date=day, outcome="unchanged", why="No staged file holds a row of the day."
+            )
+        if _is_settled(inputs, day, edges):
+            return await _apply_current(job, run, inputs, day)
+        plan = _plan(job, run, inputs, day, edges)
+        if run.dry_run:
+            return _planned(plan)
+        await job.lake.store_plan(plan, edges)
+        if result := await _carry_out(job, inputs, plan, edges):
+            return result
+        job.say(f"{day}: another run swapped the day first; planning anew")
+    raise RetryLater(
+        f"The generation of {day} was swapped by other runs {MOST_PLANS_PER_DAY} times in a row.",
+        why="Several runs of the day are at work at once.",
+        fix="Nothing: the run is tried again. To see who they are: headrace run list.",
+        code="swap_lost",
+    )
+
+
+def _has_nothing(inputs: Inputs, day: str) -> bool:
+    return inputs.state(day).pointer is None and not inputs.day(day).read
+
+
+def _is_settled(inputs: Inputs, day: str, edges: EdgeSnapshot) -> bool:
+    """Whether a plan would read what the current generation was made from, edges included."""
+    generation = inputs.state(day).generation
+    return generation is not None and is_current(inputs, day) and generation.edges_offset == edges.offset
+
+
+def _plan(job: DayJob, run: RunIdentity, inputs: Inputs, day: str, edges: EdgeSnapshot) -> Plan:
+    plan_id = run.next_plan()
+    return make_plan(
+        inputs,
+        day,
+        plan_id,
+        job=run.job,
+        edges=edges_key(plan_id.run, plan_id.attempt, plan_id.plan),
+        edges_offset=edges.offset,
+        made_ms=job.clock.now_ms(),
+        ends_by_ms=run.ends_by_ms,
+    )
+
+
+def _planned(plan: Plan) -> DayResult:
+    files, rows = len(plan.day.read), plan.day.rows
+    counts = {"files_to_read": files, "rows_to_read": rows}
+    return DayResult(event_date=plan.day.event_date, outcome="planned", counts=counts)
+
+
+async def _carry_out(job: DayJob, inputs: Inputs, plan: Plan, edges: EdgeSnapshot) -> DayResult | None:
+    """The day's result; None where the pointer was swapped meanwhile."""
+    suppressed = await job.warehouse.suppressed()
+    made = await job.engine.make(plan, _generations(inputs, plan), edges, suppressed)
+    reports = await job.gate.check(plan, made)
+    generation = _generation(inputs, plan, made, job.clock.now_ms())
+    await job.lake.store_generation(generation)
+    _check_time(job, plan)
+    sequence = await job.lake.swap(generation, plan.day.pointer)
+    if sequence is None:
+        return None
+    applied = await job.warehouse.apply(generation, sequence)
+    return DayResult(
+        event_date=generation.event_date,
+        outcome="swapped",
+        generation=generation.id.generation,
+        sequence=sequence,
+        counts={**made.counts, **applied.counts},
+        reports=tuple(reports),
+    )
+
+
+def _generations(inputs: Inputs, plan: Plan) -> Mapping[str, Generation]:
+    days = {plan.day.event_date, *plan.earlier, *(neighbour.event_date for neighbour in plan.neighbours)}
+    return {day: generation for day in days if (generation := inputs.state(day).generation) is not None}
+
+
+def _generation(inputs: Inputs, plan: Plan, made: Made, made_ms: int) -> Generation:
+    state = inputs.state(plan.day.event_date)
+    return Generation(
+        id=plan.id,
+        job=plan.job,
+        event_date=plan.day.event_date,
+        previous=None if plan.day.pointer is None else plan.day.pointer.result,
+        contains=tuple(sorted(state.contains | {file.key for file in plan.day.read})),
+        seen=plan.seen,
+        tables=dict(made.tables),
+        counts=dict(made.counts),
+        edges_offset=plan.edges_offset,
+        revision=state.revision,
+        versions=plan.versions,
+        made_ms=made_ms,
+    )
+
+
+def _check_time(job: DayJob, plan: Plan) -> None:
+    if job.clock.now_ms() <= plan.ends_by_ms:
+        return
+    raise RetryLater(
+        f"The run's time is over; {plan.day.event_date} keeps the generation that it has.",
+        why="A plan swaps nothing past its ends_by: an erasure counts on that.",
+        fix="Give the run a longer deadlineSeconds or a larger size.",
+        code="run_too_late",
+    )
+
+
+async def _apply_current(job: DayJob, run: RunIdentity, inputs: Inputs, day: str) -> DayResult:
+    """The lake is up to date; the warehouse may not be, where an attempt ended between swap and load."""
+    state = inputs.state(day)
+    assert state.pointer is not None
+    assert state.generation is not None
+    counts: Mapping[str, int] = {}
+    if not run.dry_run and await job.warehouse.sequence(day) < state.pointer.sequence:
+        counts = (await job.warehouse.apply(state.generation, state.pointer.sequence)).counts
+    return DayResult(
+        event_date=day,
+        outcome="unchanged",
+        generation=state.generation.id.generation,
+        sequence=state.pointer.sequence,
+        counts=dict(counts),
+    )
