@@ -9,7 +9,7 @@ import argparse
 import asyncio
 import sys
 
-from benchmarks import ack_cost, dedup, ingest, staging, warehouse_load
+from benchmarks import ack_cost, dedup, ingest, spark_daily, staging, warehouse_load
 from benchmarks.measure import Figure, report
 
 __all__ = ["main"]
@@ -22,6 +22,7 @@ def _figures() -> list[Figure]:
         *dedup.FIGURES,
         staging.STAGE_PARQUET,
         *warehouse_load.FIGURES,
+        spark_daily.SPARK_DAILY,
     ]
 
 

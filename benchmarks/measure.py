@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -15,7 +16,17 @@ from pathlib import Path
 
 import msgspec
 
-__all__ = ["Figure", "Result", "Sample", "cpu_seconds", "interleave", "machine", "report", "resident_bytes"]
+__all__ = [
+    "Figure",
+    "Result",
+    "Sample",
+    "cpu_seconds",
+    "interleave",
+    "machine",
+    "report",
+    "resident_bytes",
+    "tree_cpu_seconds",
+]
 
 _RESULTS = Path(__file__).parent / "results"
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -68,6 +79,20 @@ def cpu_seconds(pid: int) -> float:
     """User and system CPU seconds of a process with all its threads."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def tree_cpu_seconds(pid: int) -> float:
+    """User and system CPU seconds of a process and of all that descend from it and still run."""
+    return cpu_seconds(pid) + sum(tree_cpu_seconds(child) for child in _children(pid))
+
+
+def _children(pid: int) -> list[int]:
+    found: list[int] = []
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        # A thread may end while they are listed; its children pass to another one.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            found += map(int, (thread / "children").read_text().split())
+    return found
 
 
 def resident_bytes(pid: int) -> int:

@@ -19,6 +19,8 @@ FROZEN_DIGESTS = {
     "0001.redshift.sql": "19e879674e40c6de3ce7b4dccf6cd9f22d9903e30112e3036652df3b686f9500",
     "0002.postgresql.sql": "3b8641c05ecede7a9af8ccef242cf40fbdd1deb0ce3b4e7412c74cffaf975181",
     "0002.redshift.sql": "4ec41d6a984c44e66291b99c0f75b1258230cd16c9c932d7a89ea85734f6c9a2",
+    "0003.postgresql.sql": "cbf7f67307e27f84a5ae5c9ce06bc9d7e706ef05f320682a54399755fe8a69d9",
+    "0003.redshift.sql": "4bb0b13e86a1e8a846ad61ff063492de5e9dbaf98f9dcb75d3d260d0676de532",
 }
 """What installations went through: these never change, a new revision gets a new file."""
 

@@ -15,6 +15,7 @@ import msgspec
 from headrace_core.raw_json import OptionalRaw
 
 __all__ = [
+    "LATE_AFTER_US",
     "RULES_VERSION",
     "SCHEMA_VERSION",
     "CleanEvent",
@@ -34,6 +35,9 @@ SCHEMA_VERSION = 1
 
 RULES_VERSION = 1
 """Rises when normalise or decide may give another result for the same record; a golden corpus holds it honest."""
+
+LATE_AFTER_US = 30 * 3_600_000_000
+"""An event is late if it was received so long after the start of its day: from six hours after the day's end on."""
 
 EventType = Literal["track", "page", "screen", "identify", "group", "alias", "custom"]
 TimeQuality = Literal["exact", "skew_corrected", "zone_assumed", "ambiguous_local", "from_received"]

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Literal
 
 import msgspec
-from xxhash import xxh3_64_intdigest, xxh3_128_digest, xxh3_128_hexdigest
+from xxhash import xxh3_64_intdigest, xxh3_128_digest, xxh3_128_hexdigest, xxh64_hexdigest
 
 from headrace_core.meta import RerunReference
 
@@ -22,6 +22,7 @@ __all__ = [
     "file_id",
     "fingerprint",
     "partition_of",
+    "session_key",
 ]
 
 FINGERPRINT_VERSION = 1
@@ -86,3 +87,12 @@ def file_id(object_key: str) -> int:
     """The signed 64-bit id of a staged object: a hash of its key, mapped by ops.load_ledger, which fails on a collision."""
     unsigned = xxh3_64_intdigest(object_key.encode())
     return unsigned - (1 << 64) if unsigned >= 1 << 63 else unsigned
+
+
+_SESSION_SEED = 42
+"""The seed that Spark's function of the name has."""
+
+
+def session_key(source: str, user_key: str, started_us: int) -> str:
+    """The key of the session that begins at a UTC microsecond: 16 hex digits of xxhash64, with NUL between the parts."""
+    return xxh64_hexdigest(f"{source}\0{user_key}\0{started_us}".encode(), seed=_SESSION_SEED)

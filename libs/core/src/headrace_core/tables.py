@@ -14,6 +14,7 @@ from headrace_core.events import CleanEvent, columns_of
 
 __all__ = [
     "ALL_TABLES",
+    "COHORTS",
     "CUSTOMERS",
     "CUSTOMER_ALIASES",
     "DAY_GENERATION",
@@ -22,6 +23,8 @@ __all__ = [
     "EVENTS_HOUR",
     "EVENTS_MINUTE",
     "EVENTS_RESOLVED",
+    "FINANCE_DAILY",
+    "FUNNELS",
     "LOAD_ERROR",
     "LOAD_LEDGER",
     "LOAD_LOCK",
@@ -29,6 +32,7 @@ __all__ = [
     "ROLLUP_DIMENSIONS",
     "SCHEMAS",
     "SCHEMA_VERSION_TABLE",
+    "SESSIONS",
     "SUPPRESSED_SUBJECTS",
     "USER_DAY",
     "USER_FIRST_SEEN",
@@ -252,6 +256,84 @@ USER_FIRST_SEEN = Table(
     sort=("first_event_ts",),
 )
 
+SESSIONS = Table(
+    "analytics",
+    "sessions",
+    (
+        TableColumn("session_key", "text"),
+        TableColumn("event_date", "date"),
+        TableColumn("source", "text"),
+        TableColumn("user_key", "text"),
+        TableColumn("customer_id", "text", nullable=True),
+        TableColumn("started_ts", "timestamp"),
+        TableColumn("ended_ts", "timestamp"),
+        TableColumn("events", "bigint"),
+        TableColumn("pages", "bigint"),
+        TableColumn("revenue", "sum"),
+        TableColumn("entry_path", "text", nullable=True, bytes=65_535),
+        TableColumn("exit_path", "text", nullable=True, bytes=65_535),
+        TableColumn("referrer_medium", "text", nullable=True),
+        TableColumn("utm_source", "text", nullable=True),
+        TableColumn("is_open", "boolean"),
+    ),
+    key=("session_key",),
+    distribution="user_key",
+    sort=("event_date", "started_ts"),
+    lookups=(("event_date",), ("user_key",)),
+)
+"""Sessions on the day on which they start, from the day's lake generation."""
+
+FUNNELS = Table(
+    "analytics",
+    "funnels",
+    (
+        TableColumn("event_date", "date"),
+        TableColumn("funnel", "text"),
+        TableColumn("step", "smallint"),
+        TableColumn("source", "text"),
+        TableColumn("step_name", "text"),
+        TableColumn("users", "bigint"),
+        TableColumn("sessions", "bigint"),
+    ),
+    key=("event_date", "funnel", "step", "source"),
+    sort=("event_date",),
+)
+"""How many sessions of a day came to each step, counted from 1."""
+
+COHORTS = Table(
+    "analytics",
+    "cohorts",
+    (
+        TableColumn("event_date", "date"),
+        TableColumn("cohort_date", "date"),
+        TableColumn("source", "text"),
+        TableColumn("users", "bigint"),
+        TableColumn("events", "bigint"),
+    ),
+    key=("event_date", "cohort_date", "source"),
+    sort=("event_date",),
+)
+"""The users of a day by the day on which each was first seen."""
+
+FINANCE_DAILY = Table(
+    "analytics",
+    "finance_daily",
+    (
+        TableColumn("event_date", "date"),
+        TableColumn("source", "text"),
+        TableColumn("currency", "text"),
+        TableColumn("customers", "bigint"),
+        TableColumn("orders", "bigint"),
+        TableColumn("gross", "sum"),
+        TableColumn("refunds", "sum"),
+        TableColumn("net", "sum"),
+        TableColumn("events", "bigint"),
+    ),
+    key=("event_date", "source", "currency"),
+    sort=("event_date",),
+)
+"""What a day's events earned. Refunds are negative; empty text stands for no currency."""
+
 LOAD_LEDGER = Table(
     "ops",
     "load_ledger",
@@ -333,6 +415,10 @@ ALL_TABLES: tuple[Table, ...] = (
     USER_FIRST_SEEN,
     CUSTOMERS,
     CUSTOMER_ALIASES,
+    SESSIONS,
+    FUNNELS,
+    COHORTS,
+    FINANCE_DAILY,
     LOAD_LEDGER,
     LOAD_ERROR,
     LOAD_LOCK,

@@ -11,6 +11,8 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from headrace_core.events import LATE_AFTER_US
+
 __all__ = ["BucketKey", "Measures", "Rollups", "UserDay", "UserDayKey", "bucket_key", "is_late"]
 
 BucketKey = tuple[datetime, str, str, str, str]
@@ -19,7 +21,7 @@ BucketKey = tuple[datetime, str, str, str, str]
 UserDayKey = tuple[date, str, str]
 """Event date, user key, source."""
 
-_LATE = timedelta(days=1, hours=6)
+_LATE = timedelta(microseconds=LATE_AFTER_US)
 
 
 @dataclass(frozen=True, slots=True)

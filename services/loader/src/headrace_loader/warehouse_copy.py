@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headrace_core.errors import BadData
+from headrace_core.events import LATE_AFTER_US
 from headrace_core.tables import EVENTS, Table
 from headrace_runtime.warehouse_copy import TIMESTAMP, copy_stream, wire_batch, wire_schema
 
@@ -23,7 +24,6 @@ __all__ = ["events_stream", "stage_stream"]
 _ROWS_PER_CHUNK = 1024
 """About 2 MB of wide rows: larger chunks leave the processor's caches between decoding, encoding and sending."""
 _DAY_US = 86_400_000_000
-_LATE_US = 30 * 3_600_000_000
 _ADDED = ("event_date", "loaded_ts", "is_late", "row_number")
 
 
@@ -78,7 +78,7 @@ def _added(batch: pa.RecordBatch, number: int, loaded_us: int) -> dict[str, pa.A
     days = event_us // _DAY_US
     return {
         "event_date": pa.array(days.astype(np.int32)).cast(pa.date32()),
-        "is_late": pa.array(received_us >= days * _DAY_US + _LATE_US),
+        "is_late": pa.array(received_us >= days * _DAY_US + LATE_AFTER_US),
         "loaded_ts": pa.array(np.full(len(days), loaded_us)).cast(TIMESTAMP),
         "row_number": pa.array(np.arange(number, number + len(days), dtype=np.int32)),
     }

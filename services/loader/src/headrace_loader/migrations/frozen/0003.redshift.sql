@@ -1,0 +1,59 @@
+CREATE TABLE analytics.sessions (
+    session_key VARCHAR(512) ENCODE ZSTD NOT NULL,
+    event_date DATE ENCODE AZ64 NOT NULL,
+    source VARCHAR(512) ENCODE ZSTD NOT NULL,
+    user_key VARCHAR(512) ENCODE ZSTD NOT NULL,
+    customer_id VARCHAR(512) ENCODE ZSTD,
+    started_ts TIMESTAMPTZ ENCODE AZ64 NOT NULL,
+    ended_ts TIMESTAMPTZ ENCODE AZ64 NOT NULL,
+    events BIGINT ENCODE AZ64 NOT NULL,
+    pages BIGINT ENCODE AZ64 NOT NULL,
+    revenue DECIMAL(38,4) ENCODE AZ64 NOT NULL,
+    entry_path VARCHAR(65535) ENCODE ZSTD,
+    exit_path VARCHAR(65535) ENCODE ZSTD,
+    referrer_medium VARCHAR(512) ENCODE ZSTD,
+    utm_source VARCHAR(512) ENCODE ZSTD,
+    is_open BOOLEAN ENCODE ZSTD NOT NULL,
+    PRIMARY KEY (session_key)
+)
+DISTSTYLE KEY DISTKEY (user_key)
+COMPOUND SORTKEY (event_date, started_ts);
+
+CREATE TABLE analytics.funnels (
+    event_date DATE ENCODE AZ64 NOT NULL,
+    funnel VARCHAR(512) ENCODE ZSTD NOT NULL,
+    step SMALLINT ENCODE AZ64 NOT NULL,
+    source VARCHAR(512) ENCODE ZSTD NOT NULL,
+    step_name VARCHAR(512) ENCODE ZSTD NOT NULL,
+    users BIGINT ENCODE AZ64 NOT NULL,
+    sessions BIGINT ENCODE AZ64 NOT NULL,
+    PRIMARY KEY (event_date, funnel, step, source)
+)
+DISTSTYLE AUTO
+COMPOUND SORTKEY (event_date);
+
+CREATE TABLE analytics.cohorts (
+    event_date DATE ENCODE AZ64 NOT NULL,
+    cohort_date DATE ENCODE AZ64 NOT NULL,
+    source VARCHAR(512) ENCODE ZSTD NOT NULL,
+    users BIGINT ENCODE AZ64 NOT NULL,
+    events BIGINT ENCODE AZ64 NOT NULL,
+    PRIMARY KEY (event_date, cohort_date, source)
+)
+DISTSTYLE AUTO
+COMPOUND SORTKEY (event_date);
+
+CREATE TABLE analytics.finance_daily (
+    event_date DATE ENCODE AZ64 NOT NULL,
+    source VARCHAR(512) ENCODE ZSTD NOT NULL,
+    currency VARCHAR(512) ENCODE ZSTD NOT NULL,
+    customers BIGINT ENCODE AZ64 NOT NULL,
+    orders BIGINT ENCODE AZ64 NOT NULL,
+    gross DECIMAL(38,4) ENCODE AZ64 NOT NULL,
+    refunds DECIMAL(38,4) ENCODE AZ64 NOT NULL,
+    net DECIMAL(38,4) ENCODE AZ64 NOT NULL,
+    events BIGINT ENCODE AZ64 NOT NULL,
+    PRIMARY KEY (event_date, source, currency)
+)
+DISTSTYLE AUTO
+COMPOUND SORTKEY (event_date);
