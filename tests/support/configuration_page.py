@@ -8,6 +8,7 @@ from pydantic_settings import BaseSettings
 from headrace_api.settings import ApiSettings
 from headrace_dedup.settings import DedupSettings
 from headrace_ingest.settings import IngestSettings
+from headrace_loader.customers_command import CustomersSettings
 from headrace_loader.settings import ArchiveSettings, LoadSettings, StageSettings
 from headrace_runtime.settings import ENV_PREFIX
 from headrace_spark.settings import SparkSettings
@@ -20,6 +21,7 @@ _SERVICES: dict[str, type[BaseSettings]] = {
     "loader stage": StageSettings,
     "loader archive": ArchiveSettings,
     "loader load": LoadSettings,
+    "loader customers": CustomersSettings,
     "api": ApiSettings,
     "batch jobs": SparkSettings,
 }

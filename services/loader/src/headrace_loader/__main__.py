@@ -1,6 +1,6 @@
 """`python -m headrace_loader stage|archive|load` runs one role of the loader.
 
-`migrate` brings the warehouse up to date; `release KEY…` or `release --all` lets set-aside files be tried again.
+`migrate` brings the warehouse up to date; `customers` writes who is who into it; `release KEY…` or `release --all` lets set-aside files be tried again.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sys
 
 from headrace_core.errors import ConfigurationError, ExitCode
 from headrace_loader.context import run_stage
-from headrace_loader.load_role import migrate_command, release_command, run_load_command
+from headrace_loader.load_role import customers_command, migrate_command, release_command, run_load_command
 from headrace_loader.settings import ArchiveSettings, StageSettings
 from headrace_loader.stage_lines import ARCHIVE_LINES, STAGE_LINES
 from headrace_runtime.process import run
@@ -27,7 +27,13 @@ def _archive() -> int:
     return run("archive", settings, lambda life: run_stage(life, settings, ARCHIVE_LINES))
 
 
-_ROLES = {"stage": _stage, "archive": _archive, "load": run_load_command, "migrate": migrate_command}
+_ROLES = {
+    "stage": _stage,
+    "archive": _archive,
+    "load": run_load_command,
+    "migrate": migrate_command,
+    "customers": customers_command,
+}
 
 
 def main(arguments: list[str] | None = None) -> int:

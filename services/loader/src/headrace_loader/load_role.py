@@ -1,4 +1,4 @@
-"""What a process of the role `load` owns, from start to end; and the commands `migrate` and `release`."""
+"""What a process of the role `load` owns, from start to end; and the commands `migrate`, `customers` and `release`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 
+import msgspec
+
 from headrace_core.errors import HeadraceError, Unavailable
+from headrace_loader.customers_command import CustomersSettings, publish_customers
 from headrace_loader.load_discovery import LoadDiscovery
 from headrace_loader.load_notes import LoadedNotes, StagedHints
 from headrace_loader.load_plan import LoadLimits
@@ -20,7 +23,7 @@ from headrace_runtime.process import Lifecycle, run
 from headrace_runtime.s3 import S3ObjectStore
 from headrace_runtime.settings import WarehouseSettings, load_settings
 
-__all__ = ["migrate_command", "release_command", "run_load", "run_load_command"]
+__all__ = ["customers_command", "migrate_command", "release_command", "run_load", "run_load_command"]
 
 _RETRY_S = 1.0
 _SHORTEST_PAUSE = 1 / 12
@@ -107,6 +110,12 @@ def migrate_command() -> int:
     """`migrate`: bring the warehouse to this code's revision; the exit code."""
     dsn = load_settings(WarehouseSettings).warehouse_dsn.get_secret_value()
     return _told(lambda: f"The warehouse is at revision {migrate(dsn)}.")
+
+
+def customers_command() -> int:
+    """`customers`: write who is who, and tell what changed as JSON; the exit code."""
+    settings = load_settings(CustomersSettings)
+    return _told(lambda: msgspec.json.encode(asyncio.run(publish_customers(settings))).decode())
 
 
 def release_command(keys: Sequence[str], *, everything: bool) -> int:

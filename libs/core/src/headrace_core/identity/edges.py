@@ -40,6 +40,8 @@ MOST_ID_BYTES: Final = 510
 """UTF-8 bytes of an alias or a customer: with its prefix it has to fit the 512 bytes of user_key."""
 
 _SEPARATOR = "\0"
+_TIMES = range(-62_135_596_800_000_000, 253_402_300_800_000_000)
+"""From the year 1 to the end of 9999 in µs: what databases can hold."""
 _PREFIXES: Final[dict[AliasKind, str]] = {"user": "u:", "anonymous": "a:"}
 _PREFIX_OF: Final[dict[str, str]] = {kind: prefix for kind, prefix in _PREFIXES.items()}  # noqa: C416  (of any text)
 
@@ -165,6 +167,8 @@ def edge_flaw(edge: Edge) -> str:
             return "an id holds a NUL character"
         if len(identifier.encode()) > MOST_ID_BYTES:
             return f"an id is longer than {MOST_ID_BYTES} bytes"
+    if edge.valid_from not in _TIMES:
+        return "its time is not between the years 1 and 9999, in microseconds"
     return "the source holds a NUL character" if _SEPARATOR in edge.source else ""
 
 
