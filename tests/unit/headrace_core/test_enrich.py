@@ -79,3 +79,22 @@ def test_any_text_is_taken(referrer: str, page: str) -> None:
     referrer_medium(referrer, page)
     path_of(page)
     campaign_of_url("?utm_source=" + page)
+
+
+_HOSTS = st.sampled_from(
+    ["a.example", "WWW.a.example", "u:p@a.example:8080", "b.example", "google.com", "", "a.example?x"]
+)
+_URLS = st.builds(
+    "{}{}{}".format,
+    st.sampled_from(["https://", "http://", "HTTPS://", "app://", "//", "httpapp://", "https:/"]),
+    _HOSTS,
+    st.sampled_from(["", "/", "/p/1", "//a.example/", "#/a", "?q=/a"]),
+)
+
+
+@given(referrer=_URLS, page=_URLS, padding=st.sampled_from([0, 600]))
+def test_internal_is_what_comes_from_the_host_of_the_page(referrer: str, page: str, padding: int) -> None:
+    host = host_of(referrer)
+    medium = referrer_medium(referrer, page + "x" * padding)
+    assert (medium == "internal") == (host is not None and host == host_of(page + "x" * padding))
+    assert (medium is None) == (host is None)

@@ -3,7 +3,14 @@
 from typing import Any
 
 import pytest
-from tests.support.rows import reason_of, request, row_of
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.support.rows import clean_of, parsed_of, reason_of, request, row_of
+
+from headrace_core.amounts import decimal_text
+from headrace_core.events import CleanEvent, encode_clean
+from headrace_core.identify import identify
+from headrace_core.normalise import normalise
 
 META = request("native")
 
@@ -164,3 +171,40 @@ def test_ids_without_a_column_stay_in_the_row() -> None:
 
 def test_a_time_longer_than_its_column_is_none() -> None:
     assert reason_of({"name": "a", "time": "2026-09-21T14:00:00Z" + " " * 60}, META)[0] == "invalid_time"
+
+
+_NUMBERS = st.from_regex(r"-?(0|[1-9][0-9]{0,25})([.][0-9]{1,30})?([eE][+-]?[0-9]{1,3})?", fullmatch=True)
+
+
+@given(number=_NUMBERS)
+def test_a_revenue_is_its_own_digits_as_number_and_as_text(number: str) -> None:
+    for written in (number, f'"{number}"'):
+        value = b'{"name":"a","properties":{"revenue":%s,"currency":"EUR"}}' % written.encode()
+        row = clean_of(value, META)
+        assert (row.revenue, row.currency) == (decimal_text(number), "EUR")
+
+
+def test_a_revenue_that_is_no_amount_hurts_nothing_else() -> None:
+    for written in (b"1" * 400, b'{"a":%s}' % (b"1" * 400), b'[1e999,"x"]', b"true"):
+        value = b'{"name":"a","properties":{"currency":"EUR","revenue":%s}}' % written
+        row = clean_of(value, META)
+        assert (row.revenue, row.currency) == (None, "EUR")
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        b'{"name":"a","id":"e-1"}',
+        (
+            b'{"type":"page","id":"e-1","time":"2026-11-01T00:00:00.123+02:00","user_id":"u","session_id":"s",'
+            b'"context":{"page":{"url":"https://a.example/p?utm_source=x","referrer":"https://b.example/"}},'
+            b'"properties":{"revenue":1.5,"currency":"EUR"}}'
+        ),
+    ],
+)
+def test_a_row_is_the_event_of_its_values_by_name(event: bytes) -> None:
+    parsed = parsed_of(event, META)
+    row = normalise(parsed, identify(parsed, META, 0), META, src_partition=3, src_offset=4)
+    by_name = CleanEvent(**{name: getattr(row, name) for name in CleanEvent.__struct_fields__})
+    assert encode_clean(row) == encode_clean(by_name)
+    assert (row.src_partition, row.src_offset) == (3, 4)

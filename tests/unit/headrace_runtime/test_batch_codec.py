@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import pytest
+import zstandard
 from aiokafka.record.default_records import DefaultRecordBatch as ReferenceBatch
 from aiokafka.record.default_records import DefaultRecordBatchBuilder as ReferenceBuilder
 from hypothesis import given
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from headrace_runtime.kafka.batch_codec import (
     BatchEncoder,
     BatchFormatError,
+    EncodedBatch,
     decode_batches,
     encode_record_section,
     seal_batch,
@@ -107,6 +109,26 @@ def test_a_flipped_bit_is_noticed() -> None:
     data[-1] ^= 1
     with pytest.raises(BatchFormatError, match="checksum"):
         decode_batches(bytes(data), 0)
+
+
+def _with_section(section: bytes, records: int) -> bytes:
+    """A batch of another writer: whatever bytes it says are its records, compressed with zstd."""
+    encoded = EncodedBatch(section, BatchEncoder().encode(Batch([b"a"], [b"1"])).attributes, records)
+    return seal_batch(encoded, timestamp_ms=5, producer_id=7, producer_epoch=2, sequence=40)
+
+
+def test_frames_that_do_not_say_their_size_are_read() -> None:
+    batch = Batch([b"a", None], [b"1" * 500, b"2"])
+    plain = encode_record_section(batch)
+    section = zstandard.ZstdCompressor(write_content_size=False).compress(plain)
+    assert zstandard.frame_content_size(section) == -1
+    records, position = decode_batches(_with_section(section, 2), 0)
+    assert ([record.value for record in records], position) == ([b"1" * 500, b"2"], 2)
+
+
+def test_sections_that_are_no_frames_are_damage() -> None:
+    with pytest.raises(BatchFormatError, match="zstd"):
+        decode_batches(_with_section(b"no frame of zstd at all", 1), 0)
 
 
 def test_older_formats_are_refused() -> None:

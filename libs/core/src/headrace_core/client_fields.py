@@ -9,10 +9,7 @@ from typing import Any, TypeVar, get_args, get_type_hints
 
 import msgspec
 
-__all__ = ["ABSENT", "ClientContext", "ClientProperties", "Page", "read_context", "read_properties"]
-
-ABSENT = msgspec.Raw()
-"""The default of raw members: the object does not have them."""
+__all__ = ["ClientContext", "ClientProperties", "Page", "read_context", "read_properties"]
 
 
 class Page(msgspec.Struct, gc=False):
@@ -48,9 +45,9 @@ class ClientContext(msgspec.Struct, gc=False):
 
 
 class ClientProperties(msgspec.Struct, gc=False):
-    """The members of the properties that fill columns. ``revenue`` is raw, so that its digits stay exact."""
+    """The members of the properties that fill columns. Of ``revenue`` a number with a fraction comes as its own digits."""
 
-    revenue: msgspec.Raw = ABSENT
+    revenue: Any = None
     currency: str | None = None
     url: str | None = None
     path: str | None = None
@@ -58,13 +55,13 @@ class ClientProperties(msgspec.Struct, gc=False):
 
 
 _decode_context = msgspec.json.Decoder(ClientContext).decode
-_decode_properties = msgspec.json.Decoder(ClientProperties).decode
+_decode_properties = msgspec.json.Decoder(ClientProperties, float_hook=str).decode
 _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 S = TypeVar("S", bound=msgspec.Struct)
 
 
-def read_context(raw: bytes) -> ClientContext:
+def read_context(raw: msgspec.Raw) -> ClientContext:
     """The known members of a context object."""
     try:
         return _decode_context(raw)
@@ -72,7 +69,7 @@ def read_context(raw: bytes) -> ClientContext:
         return _tolerant(ClientContext, raw)
 
 
-def read_properties(raw: bytes) -> ClientProperties:
+def read_properties(raw: msgspec.Raw) -> ClientProperties:
     """The known members of a properties object."""
     try:
         return _decode_properties(raw)
@@ -80,7 +77,7 @@ def read_properties(raw: bytes) -> ClientProperties:
         return _tolerant(ClientProperties, raw)
 
 
-def _tolerant(shape: type[S], raw: bytes | msgspec.Raw) -> S:
+def _tolerant(shape: type[S], raw: msgspec.Raw) -> S:
     """A Struct of those members that have the right type."""
     try:
         members = _decode_members(raw)
@@ -94,12 +91,10 @@ def _tolerant(shape: type[S], raw: bytes | msgspec.Raw) -> S:
 
 
 def _member(hint: Any, raw: msgspec.Raw) -> Any:
-    if hint is msgspec.Raw:
-        return raw
     try:
-        return msgspec.json.decode(raw, type=hint)
+        return msgspec.json.Decoder(hint, float_hook=str).decode(raw)
     except msgspec.ValidationError:
-        struct = get_args(hint)[0]
+        struct = next(iter(get_args(hint)), None)
         return (
             _tolerant(struct, raw)
             if isinstance(struct, type) and issubclass(struct, msgspec.Struct)

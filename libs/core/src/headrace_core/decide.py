@@ -131,23 +131,23 @@ def decide(
     horizon_offset: int,
 ) -> Decision:
     """Decide a range. ``reasons[i]`` is not 0 where record i cannot be normalised; such records are not remembered."""
-    before = seen.get_many(ids)
+    count, before = len(offsets), seen.get_many(ids)
     fresh: dict[bytes, int] = {}
-    undo: list[tuple[bytes, int]] = []
-    verdicts = bytearray(len(offsets))
+    undo: dict[bytes, int] = {}
+    verdicts = bytearray([_ACCEPTED]) * count
     out_reasons = list(reasons)
-    firsts = [-1] * len(offsets)
-    lowest_live = entry(horizon_offset, None)
-    for at, (offset, identity, content, reason, known) in enumerate(
-        zip(offsets, ids, fingerprints, reasons, before, strict=True)
+    firsts = [-1] * count
+    lowest_live = max(entry(horizon_offset, None), DEAD + 1)
+    # Most records are accepted: two dictionaries learn of it, everything else stands there already.
+    for at, offset, identity, content, reason, known in zip(
+        range(count), offsets, ids, fingerprints, reasons, before, strict=True
     ):
         value = fresh.get(identity, known)
         if reason:
             verdicts[at] = _QUARANTINED
-        elif value < lowest_live or value <= DEAD:
+        elif value < lowest_live:
             fresh[identity] = (offset + 1) << TAG_BITS | content % TAG_MODULUS + 1
-            undo.append((identity, known))
-            verdicts[at] = _ACCEPTED
+            undo[identity] = known
         else:
             firsts[at] = (value >> TAG_BITS) - 1
             if tags_equal(value, content):
@@ -156,5 +156,10 @@ def decide(
                 verdicts[at] = _QUARANTINED
                 out_reasons[at] = Reason.ID_CONFLICT.number
     return Decision(
-        bytes(verdicts), tuple(out_reasons), tuple(firsts), tuple(fresh), tuple(fresh.values()), tuple(undo)
+        bytes(verdicts),
+        tuple(out_reasons),
+        tuple(firsts),
+        tuple(fresh),
+        tuple(fresh.values()),
+        tuple(undo.items()),
     )

@@ -78,22 +78,36 @@ def referrer_medium(referrer: str | None, page_url: str | None) -> Medium | None
     """What kind of place a visitor came from; None without a referrer that names a host."""
     if not referrer:
         return None
-    host = _known_host(referrer) if len(referrer) <= _REMEMBERED_LENGTH else host_of(referrer)
+    site = page_url or ""
+    if site.startswith(("https://", "http://")):
+        # Pages are many, their sites few: without its path a URL can be remembered, and has the same host.
+        end = site.find("/", _PATH_FROM)
+        site = site if end < 0 else site[:end]
+    if len(referrer) + len(site) <= _REMEMBERED_LENGTH:
+        return _known_medium(referrer, site)
+    return _medium_between(referrer, site)
+
+
+_PATH_FROM = len("https://")
+_LONGEST_HOST = 512
+_REMEMBERED_LENGTH = 512
+"""Longer ones are not kept in memory."""
+
+
+def _medium_between(referrer: str, site: str) -> Medium | None:
+    host = host_of(referrer)
     if host is None:
         return None
-    if page_url and host in page_url.lower() and host == host_of(page_url):
-        return "internal"
-    return _medium_of(host) if len(host) <= _REMEMBERED_LENGTH else "unknown"
+    return "internal" if host == host_of(site) else _medium_of(host)
 
 
-_REMEMBERED_LENGTH = 512
-_known_host = lru_cache(maxsize=4096)(host_of)
-"""Referrers repeat, page URLs do not; long ones are not kept in memory."""
+_known_medium = lru_cache(maxsize=4096)(_medium_between)
 
 
-@lru_cache(maxsize=4096)
 def _medium_of(host: str) -> Medium:
     """The list knows hosts and, of search engines and networks, the name before any public suffix (google.co.uk)."""
+    if len(host) > _LONGEST_HOST:
+        return "unknown"
     if known := _MEDIUM_OF_HOST.get(host):
         return known
     for label in host.split(".")[-3:-1]:

@@ -6,9 +6,10 @@ same list. The schema is additive: new fields come last, are nullable, and never
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Literal, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -24,6 +25,7 @@ __all__ = [
     "EventType",
     "IdentityStatus",
     "TimeQuality",
+    "clean_row",
     "columns_of",
     "decode_clean",
     "encode_clean",
@@ -110,6 +112,20 @@ class CleanEvent(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     rules_version: Annotated[int, Column("smallint", nullable=False)] = 0
     src_partition: Annotated[int, Column("integer", nullable=False)]
     src_offset: Annotated[int, Column("bigint", nullable=False)]
+
+
+def _in_field_order(shape: type[CleanEvent]) -> Callable[..., CleanEvent]:
+    """A constructor by position. By name, finding each of so many fields takes ten times as long as the rest."""
+    fields = [
+        (field.name, field.type, None if field.default is msgspec.NODEFAULT else field.default)
+        for field in msgspec.structs.fields(shape)
+    ]
+    made = msgspec.defstruct("CleanRow", fields, bases=(shape,), omit_defaults=True, kw_only=False, gc=False)
+    return cast("Callable[..., CleanEvent]", made)
+
+
+clean_row = _in_field_order(CleanEvent)
+"""A CleanEvent of all its values in field order, for code that makes them by the million."""
 
 
 @cache

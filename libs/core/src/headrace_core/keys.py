@@ -5,6 +5,7 @@ The golden vectors in tests/data hold these functions still: a changed result wo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Literal
 
@@ -31,17 +32,11 @@ FINGERPRINT_VERSION = 1
 IdSource = Literal["client", "derived", "server", "rerun"]
 
 
-def content_of(fields: tuple[str | bytes | None, ...]) -> bytes:
-    """The fingerprint fields as a MessagePack array: each as UTF-8 with its length before it, a missing one as nil."""
-    return _encode_content(fields)
+content_of: Callable[[tuple[str | memoryview | None, ...]], bytes] = msgspec.msgpack.Encoder().encode
+"""The fingerprint fields as a MessagePack array: each as UTF-8 with its length before it, a missing one as nil."""
 
-
-_encode_content = msgspec.msgpack.Encoder().encode
-
-
-def fingerprint(content: bytes) -> int:
-    """The 64-bit fingerprint of what the client said (``content_of`` its allow-listed fields)."""
-    return xxh3_64_intdigest(content)
+fingerprint: Callable[[bytes], int] = xxh3_64_intdigest
+"""The 64-bit fingerprint of what the client said (``content_of`` its allow-listed fields)."""
 
 
 def event_id(

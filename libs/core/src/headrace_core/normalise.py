@@ -8,20 +8,18 @@ from __future__ import annotations
 
 from typing import Final
 
-import msgspec
-
 from headrace_core.amounts import currency_code, decimal_text
 from headrace_core.blank import is_blank
-from headrace_core.client_fields import (
-    ABSENT,
-    ClientContext,
-    ClientProperties,
-    Page,
-    read_context,
-    read_properties,
-)
+from headrace_core.client_fields import ClientContext, ClientProperties, Page, read_context, read_properties
 from headrace_core.enrich import NO_CAMPAIGN, Campaign, campaign_of_url, path_of, referrer_medium
-from headrace_core.events import RULES_VERSION, SCHEMA_VERSION, CleanEvent, IdentityStatus, columns_of
+from headrace_core.events import (
+    RULES_VERSION,
+    SCHEMA_VERSION,
+    CleanEvent,
+    IdentityStatus,
+    clean_row,
+    columns_of,
+)
 from headrace_core.identify import Identity
 from headrace_core.meta import RequestMeta, RerunReference
 from headrace_core.parsed import EMPTY_OBJECT, ParsedEvent, Rejected
@@ -64,39 +62,45 @@ def normalise(
     utm_source, utm_medium, utm_campaign = _campaign(context, page_url, columns)
     revenue, currency = _money(parsed.event_type, properties, columns)
     user_key, status = _user(parsed, identity.event_id)
-    clean = CleanEvent(
-        dedup_id=identity.dedup_id.hex(),
-        event_id=identity.event_id,
-        id_source=identity.id_source,
-        source=meta.source,
-        dialect=meta.dialect,
-        event_type=parsed.event_type,
-        event_name=parsed.event_name,
-        event_ts=time.us,
-        received_ts=meta.received_at * 1000,
-        ts_quality=time.quality,
-        original_timestamp=time.original,
-        tz_offset_min=time.offset_min,
-        user_id=parsed.user_id,
-        anonymous_id=parsed.anonymous_id,
-        user_key=user_key,
-        identity_status=status,
-        session_id=_session(parsed.session_id, context),
-        page_url=page_url,
-        page_path=page_path,
-        referrer=referrer,
-        referrer_medium=referrer_medium(referrer, page_url) if referrer else None,
-        utm_source=utm_source,
-        utm_medium=utm_medium,
-        utm_campaign=utm_campaign,
-        revenue=revenue,
-        currency=currency,
-        properties=None if parsed.properties == EMPTY_OBJECT else msgspec.Raw(parsed.properties),
-        context=None if parsed.context == EMPTY_OBJECT else msgspec.Raw(parsed.context),
-        schema_version=SCHEMA_VERSION,
-        rules_version=RULES_VERSION,
-        src_partition=src_partition,
-        src_offset=src_offset,
+    clean = clean_row(
+        identity.dedup_id.hex(),
+        identity.event_id,
+        identity.id_source,
+        meta.source,
+        meta.dialect,
+        parsed.event_type,
+        parsed.event_name,
+        time.us,
+        meta.received_at * 1000,
+        time.quality,
+        time.original,
+        time.offset_min,
+        parsed.user_id,
+        parsed.anonymous_id,
+        user_key,
+        None,  # customer_id
+        status,
+        _session(parsed.session_id, context),
+        None,  # device_type
+        None,  # os
+        None,  # browser
+        None,  # country
+        page_url,
+        page_path,
+        referrer,
+        referrer_medium(referrer, page_url) if referrer else None,
+        utm_source,
+        utm_medium,
+        utm_campaign,
+        revenue,
+        currency,
+        None if parsed.properties == EMPTY_OBJECT else parsed.properties,
+        None if parsed.context == EMPTY_OBJECT else parsed.context,
+        None,  # overflow
+        SCHEMA_VERSION,
+        RULES_VERSION,
+        src_partition,
+        src_offset,
     )
     _check_lengths(clean)
     return clean
@@ -136,7 +140,9 @@ def _session(explicit: str | None, context: ClientContext) -> str | None:
         found = context.session_id
     if found is None and context.session is not None:
         found = context.session.id
-    return None if found is None or (isinstance(found, str) and is_blank(found)) else str(found)
+    if found is None:
+        return None
+    return None if isinstance(found, str) and is_blank(found) else str(found)
 
 
 def _page(
@@ -169,6 +175,11 @@ def _campaign(context: ClientContext, page_url: str | None, columns: dict[str, s
         name = columns.get("utm_campaign", name)
     if source is None and medium is None and name is None:
         return NO_CAMPAIGN
+    if source and medium and name:
+        # Together they mostly fit where one may; then there is one text to look at instead of three.
+        together = source + medium + name
+        if len(together) <= _SURE_TEXT and "\0" not in together:
+            return source, medium, name
     return _fitting(source), _fitting(medium), _fitting(name)
 
 
@@ -187,19 +198,18 @@ def _money(
         revenue, currency = columns.get("revenue"), columns.get("currency")
     if event_type in _TRAITS:
         return revenue, currency
-    if revenue is None and properties.revenue is not ABSENT:
-        revenue = _amount(bytes(properties.revenue))
+    if revenue is None and properties.revenue is not None:
+        revenue = _amount(properties.revenue)
     if currency is None and properties.currency is not None:
         currency = currency_code(properties.currency)
     return revenue, currency
 
 
-_decode_text = msgspec.json.Decoder(str).decode
-
-
-def _amount(token: bytes) -> str | None:
-    """A JSON number's own digits, or those of a text."""
-    return decimal_text(_decode_text(token) if token[:1] == b'"' else token.decode())
+def _amount(value: object) -> str | None:
+    """A text or a number; of one with a fraction `read_properties` gives the digits."""
+    if isinstance(value, str):
+        return decimal_text(value)
+    return decimal_text(str(value)) if type(value) is int else None
 
 
 _IDENTIFIERS: Final = ("event_id", "event_name", "user_id", "anonymous_id", "user_key", "session_id")

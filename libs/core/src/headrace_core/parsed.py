@@ -11,7 +11,7 @@ from headrace_core.reasons import Reason
 
 __all__ = ["EMPTY_OBJECT", "ParsedEvent", "Rejected"]
 
-EMPTY_OBJECT = b"{}"
+EMPTY_OBJECT = msgspec.Raw(b"{}")
 
 
 class Rejected(Exception):
@@ -24,7 +24,7 @@ class Rejected(Exception):
 
 class ParsedEvent(msgspec.Struct, kw_only=True, gc=False):
     """One event as its sender meant it. Text is as sent; ``properties`` and ``context`` are raw JSON objects that also hold
-    every field that has no place of its own."""
+    every field that has no place of its own; where nothing is added they are a view of the event's own bytes."""
 
     event_type: str
     event_name: str | None = None
@@ -38,9 +38,9 @@ class ParsedEvent(msgspec.Struct, kw_only=True, gc=False):
     sent_at: str | int | float | None = None
     """The event's own sent time; the request's (RequestMeta) stands in where it is None."""
     session_id: str | None = None
-    properties: bytes = EMPTY_OBJECT
+    properties: msgspec.Raw = EMPTY_OBJECT
     """Properties or traits as sent."""
-    context: bytes = EMPTY_OBJECT
+    context: msgspec.Raw = EMPTY_OBJECT
     content: bytes = b""
     """The dialect's fingerprint fields (headrace_core.keys.content_of)."""
     time_layout: str | None = None

@@ -74,7 +74,9 @@ def event_time(
     received_us = received_at_ms * 1000
     if time is None:
         return EventTime(received_us, "from_received", None, None)
-    instant = read_time(time, zone, layout)
+    # Most times are of the usual shape; asking for it here saves them a call.
+    plain = _plain(time) if layout is None and isinstance(time, str) else None
+    instant = plain or read_time(time, zone, layout)
     us, quality = instant.us, instant.quality
     if skew_correction and sent_at is not None and not _is_long(sent_at):
         skew_us = received_us - _sent_us(sent_at, zone, received_us)
@@ -107,17 +109,12 @@ def read_time(value: str | int | float, zone: str, layout: str | None = None) ->
         return _read_layout(value, zone, layout)
     if not isinstance(value, str):
         return Instant(_epoch_us(value), None, "exact")
-    moment = _plain(value)
-    if moment is None:
-        return _read_text(value, zone)
-    since = moment - _EPOCH
-    us = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
-    return Instant(us, 0 if moment.tzinfo is UTC else _offset_us(moment) // _MINUTE_US, "exact")
+    return _plain(value) or _read_text(value, zone)
 
 
-def _plain(text: str) -> datetime | None:
+def _plain(text: str) -> Instant | None:
     """A time of the usual shapes, which every Python version reads alike; None for whatever needs a closer look."""
-    if len(text) not in _PLAIN_LENGTHS or text[10] != "T" or text[7] != "-" or text[4] != "-":
+    if len(text) not in _PLAIN_LENGTHS or text[4:11:3] != "--T":
         return None
     if text[-1] != "Z" and (text[-3] != ":" or text[-6] not in "+-" or text[-2:] > "59"):
         return None
@@ -125,7 +122,12 @@ def _plain(text: str) -> datetime | None:
         moment = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return moment if moment.tzinfo is not None else None
+    zone = moment.tzinfo
+    if zone is None:
+        return None
+    since = moment - _EPOCH
+    us = (since.days * 86_400 + since.seconds) * _SECOND_US + since.microseconds
+    return Instant(us, 0 if zone is UTC else _offset_us(moment) // _MINUTE_US, "exact")
 
 
 _PLAIN_LENGTHS = frozenset({20, 24, 25, 27, 29, 32})

@@ -24,6 +24,7 @@ _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)', re.DOTALL)
 _SUSPICIOUS_ESCAPE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 _SOUND_ESCAPE = re.compile(rb"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
 _NUL_ESCAPE = b"\\u0000"
+_BACKSLASH = ord("\\")
 _TO_SQUARE = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
@@ -37,7 +38,7 @@ def check_bytes(value: bytes) -> None:
     # Removing a byte is several times faster than counting it.
     if len(value) - len(value.replace(b"{", b"").replace(b"[", b"")) > DEPTH_LIMIT and is_too_deep(value):
         raise Rejected(Reason.TOO_DEEP, f"more than {DEPTH_LIMIT} objects and arrays inside each other")
-    if b"\\" in value and _SUSPICIOUS_ESCAPE.search(value):
+    if _BACKSLASH in value and _SUSPICIOUS_ESCAPE.search(value):
         _check_escapes(value)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
 
@@ -69,8 +70,8 @@ class RawBuffer:
     def peek(self, at_most: int | None = None) -> tuple[Sequence[RawRecord], int]:
         """The next range, at least one record, and its end: also past a hole in the log where it takes everything."""
         count = min(at_most or self._range_records, self._range_records, len(self._records))
-        within = sum(total <= self._range_bytes for total in accumulate(self._sizes[:count]))
-        count = max(1, within)
+        totals = list(accumulate(self._sizes[:count]))
+        count = max(1, bisect_right(totals, self._range_bytes))
         if count == len(self._records):
             return self._records[:count], self._next
         return self._records[:count], self._records[count - 1].offset + 1

@@ -47,8 +47,7 @@ class EventRules:
         self._customers: Customers = IdentityIndex() if customers is None else customers
         self._buffer = bytearray()
         self._metas: dict[bytes, RequestMeta] = {}
-        self._last_encoded: bytes | None = None
-        self._last_meta: RequestMeta | None = None
+        self._last: tuple[tuple[str, bytes], RequestMeta] | None = None
 
     def prepare(self, partition: int, records: Sequence[RawRecord]) -> Prepared:
         """See `headrace_dedup.ports.Rules`."""
@@ -94,13 +93,11 @@ class EventRules:
     def _headers(
         self, headers: Sequence[tuple[str, bytes | None]]
     ) -> tuple[RequestMeta, int, RerunReference | None]:
-        if len(headers) == _USUAL_HEADERS:
-            (first, encoded), (second, index) = headers
-            # The records of a request follow each other; comparing is cheaper than hashing.
-            if encoded == self._last_encoded and first == HEADER_META and second == HEADER_INDEX:
-                assert self._last_meta is not None
-                if index is not None and len(index) == _INDEX_BYTES:
-                    return self._last_meta, int.from_bytes(index, "big"), None
+        # The records of a request follow each other; comparing is cheaper than hashing.
+        if self._last is not None and len(headers) == _USUAL_HEADERS and headers[0] == self._last[0]:
+            name, index = headers[1]
+            if name == HEADER_INDEX and index is not None and len(index) == _INDEX_BYTES:
+                return self._last[1], int.from_bytes(index, "big"), None
         return self._any_headers(headers)
 
     def _any_headers(
@@ -112,7 +109,7 @@ class EventRules:
             raise Rejected(Reason.UNREADABLE_META, "header m or i is missing")
         try:
             meta = self._metas.get(encoded) or self._meta(encoded)
-            self._last_encoded, self._last_meta = encoded, meta
+            self._last = (HEADER_META, encoded), meta
             return meta, decode_index(index), None if rerun is None else decode_rerun(rerun)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise Rejected(Reason.UNREADABLE_META, str(error)) from None

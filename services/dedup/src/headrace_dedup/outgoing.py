@@ -57,10 +57,11 @@ def _put(sections: npt.NDArray[np.uint8], at: int, numbers: npt.NDArray[Any]) ->
 
 def _cut(keys: list[bytes], values: list[bytes], headers: list[bytes]) -> Iterator[Batch]:
     """Consecutive batches of bounded size; a record larger than that gets one of its own."""
-    sizes = [sum(parts) for parts in zip(map(len, keys), map(len, values), map(len, headers), strict=True)]
-    if sum(sizes) <= _BATCH_BYTES and len(sizes) <= _BATCH_RECORDS:
+    whole = sum(map(len, keys)) + sum(map(len, values)) + sum(map(len, headers))
+    if whole <= _BATCH_BYTES and len(values) <= _BATCH_RECORDS:
         yield Batch(keys, values, headers)
         return
+    sizes = [sum(parts) for parts in zip(map(len, keys), map(len, values), map(len, headers), strict=True)]
     start = total = 0
     for at, size in enumerate(sizes):
         if at > start and (total + size > _BATCH_BYTES or at - start >= _BATCH_RECORDS):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 
 import numpy as np
 
@@ -26,7 +27,14 @@ __all__ = ["Outputs", "Place", "Range", "RangeBuilder", "accepted_entries", "sen
 
 _ID_BYTES = 16
 _OURS = frozenset({HEADER_SOURCE_OFFSET, HEADER_QUARANTINE})
-_ACCEPTED, _QUARANTINED = int(Verdict.ACCEPTED), int(Verdict.QUARANTINED)
+
+
+def _only(verdict: Verdict) -> bytes:
+    """A table for `bytes.translate` that makes of verdicts the selectors of `itertools.compress`."""
+    return bytes(code == verdict for code in range(256))
+
+
+_IS_ACCEPTED, _IS_QUARANTINED = _only(Verdict.ACCEPTED), _only(Verdict.QUARANTINED)
 _NO_COLUMNS = BlockColumns(b"", b"", b"", b"", b"", b"")
 _UNFINISHED = 0
 """Fingerprint version of blocks that a rebuild writes until it is complete; it compares as equal to every other."""
@@ -226,26 +234,25 @@ class RangeBuilder:
         reasons: Sequence[int],
         firsts: Sequence[int],
     ) -> Outputs:
-        accepted = [at for at, verdict in enumerate(verdicts) if verdict == _ACCEPTED]
+        accepted = verdicts.translate(_IS_ACCEPTED)
         out = Outputs(
-            [records[at].offset for at in accepted],
-            [columns.ids[at] for at in accepted],
-            [value for at in accepted if (value := columns.values[at]) is not None],
-            [columns.fingerprints[at] for at in accepted],
+            [record.offset for record in compress(records, accepted)],
+            list(compress(columns.ids, accepted)),
+            [value for value in compress(columns.values, accepted) if value is not None],
+            list(compress(columns.fingerprints, accepted)),
         )
-        for at, verdict in enumerate(verdicts):
-            if verdict == _QUARANTINED:
-                reason = reasons[at]
-                detail = columns.details.get(at, "") if reason == columns.reasons[at] else ""
-                if reason == Reason.ID_CONFLICT.number:
-                    detail = f"offset {firsts[at]} was accepted with this id and other content"
-                _add_quarantined(out, records[at], reason, detail)
+        for at in compress(range(len(verdicts)), verdicts.translate(_IS_QUARANTINED)):
+            reason = reasons[at]
+            detail = columns.details.get(at, "") if reason == columns.reasons[at] else ""
+            if reason == Reason.ID_CONFLICT.number:
+                detail = f"offset {firsts[at]} was accepted with this id and other content"
+            _add_quarantined(out, records[at], reason, detail)
         return out
 
 
 def _add_edges(out: Outputs, columns: Prepared, verdicts: bytes) -> None:
     for at, edges in columns.edges.items():
-        if verdicts[at] == _ACCEPTED:
+        if verdicts[at] == Verdict.ACCEPTED:
             out.edge_keys += map(edge_key, edges)
             out.edge_values += map(encode_edge, edges)
 

@@ -146,19 +146,23 @@ def as_sent(time: TimeValue) -> str | None:
     return time if time is None or isinstance(time, str) else repr(time)
 
 
-def object_of(raw: msgspec.Raw, wire: str) -> bytes:
-    """The bytes of an object field, ``{}`` where it is absent or null. Rejected where it is something else."""
+def object_of(raw: msgspec.Raw, wire: str) -> msgspec.Raw:
+    """An object field as it is, ``{}`` where it is absent or null. Rejected where it is something else."""
     if raw is ABSENT:
         return EMPTY_OBJECT
-    value = bytes(raw)
-    if value[:1] == b"{":
-        return value
-    if value == b"null":
+    # The view costs less than a copy of what may be most of the event.
+    if memoryview(raw)[0] == _BRACE:
+        return raw
+    if raw == _NULL:
         return EMPTY_OBJECT
     raise Rejected(Reason.WRONG_TYPE, f"{wire}: expected an object")
 
 
-def context_with(own: bytes, batch: msgspec.Raw | None, extras: Extras) -> bytes:
+_BRACE = ord("{")
+_NULL = msgspec.Raw(b"null")
+
+
+def context_with(own: msgspec.Raw, batch: msgspec.Raw | None, extras: Extras) -> msgspec.Raw:
     """The event's own context over the batch's, key by key, with the extras under their reserved key."""
     if batch is None:
         if not extras:
@@ -170,7 +174,7 @@ def context_with(own: bytes, batch: msgspec.Raw | None, extras: Extras) -> bytes
         if EXTRAS_KEY in members:
             extras = {**extras, EXTRAS_KEY: members[EXTRAS_KEY]}
         members[EXTRAS_KEY] = extras
-    return msgspec.json.encode(members)
+    return msgspec.Raw(msgspec.json.encode(members))
 
 
 @lru_cache(maxsize=256)

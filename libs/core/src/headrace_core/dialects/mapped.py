@@ -214,7 +214,7 @@ def parse(value: bytes, meta: RequestMeta, mappings: Mappings) -> ParsedEvent:
     return _event(mapping, row, found, properties, context_with(EMPTY_OBJECT, meta.context, extras))
 
 
-def _apply(mapping: CompiledMapping, row: Row, extras: Extras) -> tuple[dict[str, str], bytes]:
+def _apply(mapping: CompiledMapping, row: Row, extras: Extras) -> tuple[dict[str, str], msgspec.Raw]:
     """The values of targets, and the properties: unconsumed fields and mapped ones."""
     found = dict(mapping.constants)
     properties: dict[str, Any] = {name: raw for name, raw in row.items() if name not in mapping.consumed}
@@ -233,7 +233,7 @@ def _apply(mapping: CompiledMapping, row: Row, extras: Extras) -> tuple[dict[str
     if both := properties.keys() & made.keys():
         raise _failed(PROPERTY_PREFIX + sorted(both)[0], "the row has a field of this name too")
     properties.update(made)
-    return found, msgspec.json.encode(properties) if properties else EMPTY_OBJECT
+    return found, msgspec.Raw(msgspec.json.encode(properties)) if properties else EMPTY_OBJECT
 
 
 def _keep(source: str, row: Row, extras: Extras) -> None:
@@ -252,7 +252,7 @@ def _property(rule: _Rule, row: Row) -> Any:
 
 
 def _event(
-    mapping: CompiledMapping, row: Row, found: dict[str, str], properties: bytes, context: bytes
+    mapping: CompiledMapping, row: Row, found: dict[str, str], properties: msgspec.Raw, context: msgspec.Raw
 ) -> ParsedEvent:
     spec = mapping.spec
     name = found.get("event_name")
@@ -272,7 +272,9 @@ def _event(
         time=time,
         properties=properties,
         context=context,
-        content=content_of((event_type, name, *ids, time, *map(columns.get, COLUMN_TARGETS), properties)),
+        content=content_of(
+            (event_type, name, *ids, time, *map(columns.get, COLUMN_TARGETS), memoryview(properties))
+        ),
         time_layout=spec.time.format if spec.time else None,
         naive_zone=spec.zone,
         columns=columns or None,

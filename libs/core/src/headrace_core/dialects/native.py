@@ -92,7 +92,16 @@ def parse(value: bytes, meta: RequestMeta, _mappings: object = None) -> ParsedEv
         properties=properties,
         context=context,
         content=content_of(
-            (event_type, name, user_id, anonymous_id, group_id, previous_id, as_sent(time), properties)
+            (
+                event_type,
+                name,
+                user_id,
+                anonymous_id,
+                group_id,
+                previous_id,
+                as_sent(time),
+                memoryview(properties),
+            )
         ),
     )
 

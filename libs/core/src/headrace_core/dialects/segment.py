@@ -125,7 +125,16 @@ def parse(value: bytes, meta: RequestMeta, _mappings: object = None) -> ParsedEv
         properties=properties,
         context=context_with(object_of(event.context, "context"), meta.context, extras),
         content=content_of(
-            (event_type, name, user_id, anonymous_id, group_id, previous_id, as_sent(time), properties)
+            (
+                event_type,
+                name,
+                user_id,
+                anonymous_id,
+                group_id,
+                previous_id,
+                as_sent(time),
+                memoryview(properties),
+            )
         ),
     )
 
@@ -170,7 +179,7 @@ def _time_of(event: _SegmentEvent, extras: Extras) -> TimeValue:
     return original
 
 
-def _properties_of(event: _SegmentEvent, event_type: str, extras: Extras) -> bytes:
+def _properties_of(event: _SegmentEvent, event_type: str, extras: Extras) -> msgspec.Raw:
     """Traits of identify and group, properties of the others; the second one, if sent too, has no place of its own."""
     if event.traits is ABSENT:
         return object_of(event.properties, "properties")
@@ -180,14 +189,14 @@ def _properties_of(event: _SegmentEvent, event_type: str, extras: Extras) -> byt
     if traits == EMPTY_OBJECT:
         return properties
     if event_type in ("identify", "group"):
-        extras["properties"] = msgspec.Raw(properties)
+        extras["properties"] = properties
         return traits
-    extras["traits"] = msgspec.Raw(traits)
+    extras["traits"] = traits
     return properties
 
 
 def _keep_rest(event: _SegmentEvent, extras: Extras) -> None:
-    if event.integrations is not ABSENT and bytes(event.integrations) != EMPTY_OBJECT:
+    if event.integrations is not ABSENT and event.integrations != EMPTY_OBJECT:
         extras["integrations"] = event.integrations
     if event.channel is not ABSENT:
         extras["channel"] = event.channel
@@ -301,7 +310,7 @@ def _batch_context(fields: dict[str, msgspec.Raw]) -> bytes | None:
         rest.pop("integrations", None)
     if rest:
         return msgspec.json.encode({**_batch_members.decode(own), BATCH_KEY: rest})
-    return _context_or_none(own)
+    return _context_or_none(bytes(own))
 
 
 def _text(raw: msgspec.Raw | None) -> str | None:

@@ -1,8 +1,8 @@
 """Record batches of Kafka's format v2 as bytes. Pure: no clock, no network.
 
 A batch is a header of 61 bytes, then a section of records, compressed as a whole with zstd. The section is built in
-pure Python out of precomputed varints and one join (0.3 µs a record); parsing uses aiokafka's Cython iterator. The
-checksum is CRC-32C in hardware.
+pure Python out of precomputed varints and one join (0.3 µs a record); parsing uses aiokafka's Cython iterator, on what
+zstandard decompressed. The checksum is CRC-32C in hardware.
 """
 
 from __future__ import annotations
@@ -35,13 +35,18 @@ _LOG_OVERHEAD_BYTES = 12
 _CRC_COVERS_FROM = 21
 _ATTRIBUTES_AT = 21
 _MAGIC_AT = 16
+_COMPRESSION = 0x07
 _ZSTD = 4
+_LARGEST_SECTION_BYTES = 256 << 20
+"""Whatever a frame says: memory is not taken for more on its word."""
 _CONTROL = 0x20
 _FRAME = struct.Struct(">qiibI")
 _BODY = struct.Struct(">hiqqqhii")
 _LENGTH = struct.Struct(">i")
 _CRC = struct.Struct(">I")
 _ATTRIBUTES = struct.Struct(">h")
+_WINDOW_LOG = 18
+"""Copies are looked for in the last 256 KiB, which stay in the processor's cache: as small as with more, and faster."""
 _SMALL = 1 << 15
 _RECORD_OVERHEAD_BYTES = 32
 """More than a record's own start and the lengths of its key and value take."""
@@ -122,6 +127,11 @@ def _nullable(data: bytes | None) -> tuple[bytes, bytes]:
     return (varint(-1), b"") if data is None else (varint(len(data)), data)
 
 
+def _compressor(level: int) -> zstandard.ZstdCompressor:
+    settings = zstandard.ZstdCompressionParameters.from_level(level, window_log=_WINDOW_LOG)
+    return zstandard.ZstdCompressor(compression_params=settings)
+
+
 class BatchEncoder:
     """Encodes and compresses batches; keeps its compressor, so use one per thread.
 
@@ -129,7 +139,7 @@ class BatchEncoder:
     """
 
     def __init__(self, zstd_level: int = 1) -> None:
-        self._compressor = zstandard.ZstdCompressor(level=zstd_level) if zstd_level else None
+        self._compressor = _compressor(zstd_level) if zstd_level else None
 
     def encode(self, batch: Batch) -> EncodedBatch:
         """The compressed section of a batch. Raises ValueError as `encode_record_section` does."""
@@ -172,6 +182,27 @@ def _slices(data: bytes) -> Iterator[tuple[int, int]]:
         position = end
 
 
+def _decompressed(
+    batch: bytes, attributes: int, decompressor: zstandard.ZstdDecompressor
+) -> DefaultRecordBatch | None:
+    """The batch with its section as it was before zstd; None where the frame does not say a sensible size.
+
+    aiokafka reads every frame, but through a buffer that it copies: a tenth of what reading a batch costs.
+    """
+    frame = memoryview(batch)[BATCH_OVERHEAD_BYTES:]
+    try:
+        if not 0 < zstandard.frame_content_size(frame) <= _LARGEST_SECTION_BYTES:
+            return None
+        section = decompressor.decompress(frame)
+    except zstandard.ZstdError as error:
+        raise BatchFormatError(f"the records of a batch are no frame of zstd: {error}") from error
+    body = _ATTRIBUTES_AT + _ATTRIBUTES.size
+    plain = _ATTRIBUTES.pack(attributes & ~_COMPRESSION)
+    return DefaultRecordBatch(
+        b"".join((batch[:_ATTRIBUTES_AT], plain, batch[body:BATCH_OVERHEAD_BYTES], section))
+    )
+
+
 def decode_batches(data: bytes, first_offset: int) -> tuple[list[Record], int]:
     """Records at or above `first_offset` in fetched bytes, and the position after them.
 
@@ -180,13 +211,17 @@ def decode_batches(data: bytes, first_offset: int) -> tuple[list[Record], int]:
     """
     records: list[Record] = []
     position, view = first_offset, memoryview(data)
+    decompressor = zstandard.ZstdDecompressor()
     for start, end in _slices(data):
         if crc32c.crc32c(view[start + _CRC_COVERS_FROM : end]) != _CRC.unpack_from(data, start + 17)[0]:
             raise BatchFormatError(f"wrong checksum of the batch at byte {start} of {len(data)}")
         batch = DefaultRecordBatch(data[start:end])
         if batch.next_offset <= first_offset:
             continue
-        if not _ATTRIBUTES.unpack_from(data, start + _ATTRIBUTES_AT)[0] & _CONTROL:
+        attributes = _ATTRIBUTES.unpack_from(data, start + _ATTRIBUTES_AT)[0]
+        if not attributes & _CONTROL:
+            if attributes & _COMPRESSION == _ZSTD:
+                batch = _decompressed(data[start:end], attributes, decompressor) or batch
             found: list[Record] = list(batch)
             if batch.base_offset < first_offset:
                 found = [record for record in found if record.offset >= first_offset]
