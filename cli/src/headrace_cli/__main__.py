@@ -16,7 +16,7 @@ import msgspec
 import typer
 from rich.table import Table
 
-from headrace_cli import identity
+from headrace_cli import identity, run_commands
 from headrace_cli.console import err, out
 from headrace_cli.target import DEFAULT_ROOT, DEFAULT_STACK, find_target
 from headrace_core.errors import ExitCode, HeadraceError, UsageError
@@ -107,6 +107,8 @@ def _services(root: Path) -> dict[str, str]:
         os.environ.setdefault(name, value)
     return dict(known.service_urls)
 
+
+app.add_typer(run_commands.app, name="run")
 
 local = typer.Typer(
     help="The embedded Kafka, S3 server and PostgreSQL, without the services.", no_args_is_help=True

@@ -8,24 +8,22 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tests.support.lake_days import put_user_day
 from tests.support.spark import spark_environment
 
 from headrace_core.errors import ExitCode
-from headrace_core.lake import Generation, LakeFile, PlanId
 from headrace_core.paths import lake_prefix, run_result_key
 from headrace_core.pipeline_run import ExportParameters, Interval, RunResult, RunSpec, encode_run
 from headrace_local.stack import LocalStack
 from headrace_runtime.s3 import S3ObjectStore
 from headrace_spark.jobs.export import Extract
-from headrace_spark.lake_store import LakeStore
 from headrace_spark.settings import SparkSettings
 
 DEADLINE_S = 30.0
@@ -83,30 +81,10 @@ def store(spark_settings: SparkSettings) -> S3ObjectStore:
     return S3ObjectStore(spark_settings)
 
 
-async def put_day(store: S3ObjectStore, date: str, run: str, parts: Sequence[int]) -> None:
-    """A generation of a day whose user_day has files of so many rows."""
-    lake = LakeStore(store, deadline_s=DEADLINE_S)
-    files = []
-    for number, rows in enumerate(parts):
-        sink = io.BytesIO()
-        pq.write_table(pa.table({"user_key": [f"{date}-{number}-{at}" for at in range(rows)]}), sink)
-        key = f"{lake_prefix('user_day', date, run)}part-{number}.parquet"
-        await store.put(key, sink.getvalue(), deadline_s=DEADLINE_S)
-        files.append(LakeFile(key=key, rows=rows, bytes=len(sink.getvalue()), sha256="0" * 64))
-    made = Generation(
-        id=PlanId(run=run, attempt=1, plan=1),
-        job="daily",
-        event_date=date,
-        tables={"user_day": tuple(files)},
-        made_ms=1,
-    )
-    assert await lake.swap(date, None, await lake.store_generation(made), now_ms=1) == 1
-
-
 async def test_an_export_leaves_an_extract_and_a_result(jobs: Jobs, store: S3ObjectStore) -> None:
     year, name = secrets.randbelow(900) + 1_000, f"export-{secrets.token_hex(4)}"
     for day, parts in ((1, [20, 30]), (2, []), (4, [50])):
-        await put_day(store, f"{year}-01-0{day}", f"{name}-{day}", parts)
+        await put_user_day(store, f"{year}-01-0{day}", f"{name}-{day}", parts)
     interval = Interval(start=f"{year}-01-01", end=f"{year}-01-05")
     spec = RunSpec(job="export", interval=interval, export=ExportParameters(table="user_day"))
     code, result = jobs.run(spec, name)
@@ -139,7 +117,7 @@ async def test_an_export_leaves_an_extract_and_a_result(jobs: Jobs, store: S3Obj
 
 async def test_a_generation_that_lies_is_bad_data_and_no_extract(jobs: Jobs, store: S3ObjectStore) -> None:
     date, name = f"{secrets.randbelow(900) + 2_100}-01-01", f"export-{secrets.token_hex(4)}"
-    await put_day(store, date, name, [20])
+    await put_user_day(store, date, name, [20])
     spec = RunSpec(job="export", date=date, export=ExportParameters(table="user_day"))
     [file] = await store.list(lake_prefix("user_day", date, name), deadline_s=DEADLINE_S)
     await store.put(file.key, b"torn", deadline_s=DEADLINE_S)
@@ -153,7 +131,7 @@ async def test_a_generation_that_lies_is_bad_data_and_no_extract(jobs: Jobs, sto
 
 async def test_a_dry_run_starts_no_spark_and_writes_nothing(jobs: Jobs, store: S3ObjectStore) -> None:
     date, name = f"{secrets.randbelow(900) + 3_100}-01-01", f"export-{secrets.token_hex(4)}"
-    await put_day(store, date, name, [20])
+    await put_user_day(store, date, name, [20])
     spec = RunSpec(job="export", date=date, dry_run=True, export=ExportParameters(table="user_day"))
     code, result = jobs.run(spec, name)
     assert (code, result.dry_run, result.counts["rows"]) == (0, True, 20)
