@@ -100,6 +100,7 @@ COPY (
 
 def _by_duckdb(day: Path, folder: Path) -> None:
     with duckdb.connect(config={"threads": _CORES, "preserve_insertion_order": False}) as connection:
+        connection.execute("SET enable_progress_bar = false")
         connection.execute(_DUCKDB.format(day=day, folder=folder))
 
 
