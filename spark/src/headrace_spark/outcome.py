@@ -29,10 +29,11 @@ TERMINATION_BYTES = 4_000
 
 @dataclass(frozen=True, slots=True)
 class JobOutcome:
-    """What a job that reached its end did: its days in order, and counts over all of them."""
+    """What a job that reached its end did: its days in order, counts over all of them, and reports about the whole."""
 
     days: tuple[DayResult, ...] = ()
     counts: dict[str, int] = field(default_factory=dict)
+    reports: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ def succeeded(attempt: Attempt, outcome: JobOutcome, stages: Sequence[Stage], *,
         dry_run=attempt.dry_run,
         days=outcome.days,
         counts=outcome.counts,
+        reports=outcome.reports,
         stages=tuple(stages),
         started_ms=attempt.started_ms,
         ended_ms=ended_ms,

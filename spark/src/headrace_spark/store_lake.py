@@ -14,9 +14,21 @@ from headrace_spark.edges import EdgeSnapshot, encode_edges
 from headrace_spark.lake_store import LakeStore
 from headrace_spark.planning import DayState, Inputs, chain_ends, files_by_day
 
-__all__ = ["StoreLake"]
+__all__ = ["StoreLake", "read_states"]
 
 _READS_AT_ONCE = 16
+
+
+async def read_states(lake: LakeStore, days: Iterable[str]) -> dict[str, DayState]:
+    """Pointer and generation of each day, many at a time."""
+    reads = asyncio.Semaphore(_READS_AT_ONCE)
+
+    async def state(day: str) -> tuple[str, DayState]:
+        async with reads:
+            found = await lake.read_day(day)
+        return day, DayState(found.pointer, found.generation)
+
+    return dict(await asyncio.gather(*map(state, days)))
 
 
 class StoreLake:
@@ -32,20 +44,10 @@ class StoreLake:
     async def inputs(self) -> Inputs:
         """See `headrace_spark.ports.Lake`. Pointers first: a generation that is swapped in while the chains are read makes
         the plan's swap fail, never its input."""
-        states = await self._states(await self._objects.days())
+        states = await read_states(self._objects, await self._objects.days())
         chains = await read_chains(self._store, "events", self._partitions, deadline_s=self._deadline_s)
         files = files_by_day(manifest for chain in chains.values() for manifest in chain)
         return Inputs(files, states, chain_ends(chains))
-
-    async def _states(self, days: Iterable[str]) -> dict[str, DayState]:
-        reads = asyncio.Semaphore(_READS_AT_ONCE)
-
-        async def state(day: str) -> tuple[str, DayState]:
-            async with reads:
-                found = await self._objects.read_day(day)
-            return day, DayState(found.pointer, found.generation)
-
-        return dict(await asyncio.gather(*map(state, days)))
 
     async def store_plan(self, plan: Plan, edges: EdgeSnapshot) -> None:
         """See `headrace_spark.ports.Lake`. The edges first: a plan that is there names what is there."""

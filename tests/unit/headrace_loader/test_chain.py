@@ -86,6 +86,35 @@ async def test_a_chain_goes_on_from_its_base() -> None:
     assert await reader(store).read_end() == ChainEnd(end=600, max_source_offset=400)
 
 
+@pytest.mark.parametrize("dropped", [[], [0], [10], [0, 10]])
+async def test_manifests_below_the_base_are_not_looked_at(dropped: list[int]) -> None:
+    store = await store_of(manifest(0, 10), manifest(10, 20), manifest(20, 30, 25))
+    await store.put(
+        base_key("events", 3), encode_base(ChainBase(start=20, max_source_offset=19)), deadline_s=1
+    )
+    await store.delete([manifest_key("events", 3, start) for start in dropped], deadline_s=1)
+    assert await reader(store).read_end() == ChainEnd(end=30, max_source_offset=25)
+
+
+async def test_a_base_that_appears_while_the_chain_is_read_is_followed() -> None:
+    class Dropping(CountingStore):
+        """Drops the chain's head behind a base once it was listed."""
+
+        async def list(
+            self, prefix: str, *, start_after: str | None = None, limit: int | None = None, deadline_s: float
+        ) -> list[ObjectInfo]:
+            found = await super().list(prefix, start_after=start_after, limit=limit, deadline_s=deadline_s)
+            base = encode_base(ChainBase(start=20, max_source_offset=19))
+            await self.put(base_key("events", 3), base, deadline_s=1)
+            await self.delete([manifest_key("events", 3, 10)], deadline_s=1)
+            return found
+
+    store = Dropping()
+    for entry in (manifest(0, 10), manifest(10, 20), manifest(20, 30, 25)):
+        await store.put(manifest_key("events", 3, entry.start), encode_manifest(entry), deadline_s=1)
+    assert await reader(store).read_end() == ChainEnd(end=30, max_source_offset=25)
+
+
 async def test_reading_again_reads_only_what_is_new() -> None:
     store = await store_of(*(manifest(at, at + 10) for at in range(0, 1000, 10)))
     chain = reader(store)

@@ -104,6 +104,42 @@ async def test_a_chain_without_its_head_is_refused_unless_its_base_says_so() -> 
     assert world.waiting() == [(0, 10)]
 
 
+@pytest.mark.parametrize("dropped", [[], [0], [10], [0, 10]])
+async def test_a_base_stands_for_manifests_that_are_not_dropped_yet(dropped: list[int]) -> None:
+    world = _World()
+    for start in (0, 10, 20):
+        await world.stage(start)
+    await world.store.put(base_key("events", 0), b'{"start":20,"max_source_offset":-1}', deadline_s=1)
+    await world.store.delete([manifest_key("events", 0, start) for start in dropped], deadline_s=1)
+    await world.discovery.look()
+    assert world.waiting() == [(0, 20)]
+
+
+async def test_a_ledger_that_ends_below_the_base_is_taken_up_there() -> None:
+    world = _World()
+    files = [await world.stage(start) for start in (0, 10, 20)]
+    await world.load(files[0])
+    await world.store.delete([manifest_key("events", 0, start) for start in (0, 10)], deadline_s=1)
+    with pytest.raises(BadData) as raised:
+        await world.discovery.look()
+    assert raised.value.code == "broken_chain"
+    await world.store.put(base_key("events", 0), b'{"start":20,"max_source_offset":-1}', deadline_s=1)
+    await world.discovery.look()
+    assert world.waiting() == [(0, 20)]
+
+
+async def test_a_released_file_whose_manifest_was_dropped_holds_nobody_up() -> None:
+    world = _World()
+    broken, new = [await world.stage(start) for start in (0, 10)]
+    await set_aside_files(world.warehouse, [(broken.entry, BadData("gone", code="file_missing"))], now_us=1)
+    await world.discovery.look()
+    world.warehouse.released.add(broken.file_id)
+    await world.store.delete([manifest_key("events", 0, 0)], deadline_s=1)
+    await world.discovery.look()
+    assert world.waiting() == [(0, 10)]
+    assert new.file_id
+
+
 async def test_a_chain_of_two_logs_is_refused() -> None:
     world = _World()
     await world.stage(0)

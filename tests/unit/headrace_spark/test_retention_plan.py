@@ -5,9 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+import msgspec
+
 from headrace_core.lake import Generation, LakeFile, PlanId, SeenPointer
 from headrace_core.manifest import ChainBase, File, Manifest
-from headrace_core.paths import ChainKind, base_key, lake_prefix, manifest_key, object_key
+from headrace_core.paths import (
+    ChainKind,
+    base_key,
+    edges_key,
+    export_prefix,
+    generation_key,
+    lake_prefix,
+    manifest_key,
+    object_key,
+    plan_key,
+    report_key,
+    run_report_key,
+    run_result_key,
+)
 from headrace_core.pipeline_run import RetentionParameters
 from headrace_spark.planning import DayState
 from headrace_spark.retention_plan import Attempt, Doomed, Holdings, Object, RetentionPlan, plan_retention
@@ -129,6 +144,54 @@ def test_a_replaced_generation_goes_after_the_days_that_an_undo_has() -> None:
         old = _generation("old", age_days=age_days)
         plan = _plan(attempts=[_attempt(old, run="old")], objects=[_lake_object(old)])
         assert [doomed.why for doomed in plan.delete] == (["generation_replaced"] if goes else [])
+
+
+def test_a_generation_counts_as_replaced_when_its_successor_was_made() -> None:
+    old = _generation("old", age_days=100)
+    for age_days, goes in ((6, False), (8, True)):
+        new = msgspec.structs.replace(
+            _generation("new", age_days=age_days), previous=generation_key("old", 1, 1)
+        )
+        plan = _plan(
+            states={_D: _state(new)},
+            attempts=[_attempt(old, run="old"), _attempt(new, run="new")],
+            objects=[_lake_object(old)],
+        )
+        assert [doomed.why for doomed in plan.delete] == (["generation_replaced"] if goes else [])
+
+
+def test_what_a_run_at_work_reads_stays() -> None:
+    old = _generation("old", age_days=100)
+    for ends_in_days, goes in ((0.1, False), (-0.1, True)):
+        reader = Attempt(
+            "reader",
+            1,
+            (),
+            False,
+            _NOW_MS + round(ends_in_days * _DAY_MS),
+            reads=frozenset({generation_key("old", 1, 1)}),
+        )
+        plan = _plan(attempts=[_attempt(old, run="old"), reader], objects=[_lake_object(old)])
+        assert bool(plan.delete) == goes
+
+
+def test_copies_of_rows_and_edges_go_with_the_staged_files_and_plans_stay() -> None:
+    for age_days, goes in ((29, False), (31, True)):
+        copies = [
+            edges_key("daily", 1, 1),
+            report_key("daily", 1, 1, "index.html"),
+            run_report_key("retention", 1, "retention.json"),
+            export_prefix("sessions", "x", 1) + "part-0.parquet",
+        ]
+        others = [plan_key("daily", 1, 1), generation_key("daily", 1, 1), run_result_key("daily", 1)]
+        plan = _plan(objects=[_object(key, age_days) for key in (*copies, *others)])
+        assert [doomed.key for doomed in plan.delete] == (copies if goes else [])
+
+
+def test_manifests_that_a_dead_run_left_below_a_base_go() -> None:
+    left = _object(manifest_key("raw", 0, 0))
+    plan = plan_retention(Holdings(_NOW_MS, {}, {}, (), (), behind_bases=[left]), _LIMITS)
+    assert plan.delete == [Doomed(left.key, 5, "behind_base")]
 
 
 def test_files_that_a_later_generation_took_over_stay() -> None:

@@ -14,12 +14,16 @@ __all__ = [
     "ChainKind",
     "ChainPosition",
     "LakePlace",
+    "RunPlace",
     "base_key",
     "chain_prefix",
+    "data_prefix",
     "edges_key",
     "export_prefix",
+    "exports_prefix",
     "generation_key",
     "lake_prefix",
+    "lake_root",
     "manifest_key",
     "object_key",
     "overflow_key",
@@ -27,13 +31,16 @@ __all__ = [
     "parse_manifest_key",
     "parse_object_key",
     "parse_pointer_key",
+    "parse_run_key",
     "plan_key",
     "plan_prefix",
     "pointer_key",
     "pointers_prefix",
     "report_key",
     "run_prefix",
+    "run_report_key",
     "run_result_key",
+    "runs_prefix",
     "sync_key",
 ]
 
@@ -59,6 +66,16 @@ class LakePlace:
     table: str
     event_date: str
     generation: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlace:
+    """Where an object of a run belongs: ``plan`` is None for what is of the whole attempt; ``name`` may hold folders."""
+
+    run: str
+    attempt: int
+    plan: int | None
+    name: str
 
 
 def chain_prefix(kind: ChainKind, partition: int) -> str:
@@ -96,6 +113,11 @@ def object_key(kind: ChainKind, partition: int, start: int, end: int, *, appende
     return f"{_DATA_PREFIX[kind]}/date={hour:%Y-%m-%d}/hour={hour:%H}/{name}"
 
 
+def data_prefix(kind: ChainKind) -> str:
+    """Prefix of all data objects of a chain's kind. Only retention lists it."""
+    return f"{_DATA_PREFIX[kind]}/"
+
+
 def parse_object_key(key: str) -> ChainPosition | None:
     """The chain position whose manifest may name this data object; None where the key is no data object's."""
     for kind, prefix in _DATA_PREFIX.items():
@@ -131,9 +153,35 @@ def parse_pointer_key(key: str) -> str | None:
     return name[len("date=") : -len(".json")]
 
 
+def runs_prefix() -> str:
+    """Prefix of what all runs leave behind."""
+    return "runs/"
+
+
 def run_prefix(run: str, attempt: int) -> str:
     """Prefix of what an attempt of a run leaves behind."""
     return f"runs/{run}/attempt={attempt}/"
+
+
+def parse_run_key(key: str) -> RunPlace | None:
+    """The place of an object of a run; None where the key is none's."""
+    parts = key.split("/")
+    if parts[0] != "runs" or len(parts) < 4:
+        return None
+    attempt, plan, name = _number(parts[2], "attempt="), None, parts[3:]
+    if len(name) > 1 and (plan := _number(name[0], "plan=")) is not None:
+        name = name[1:]
+    return None if attempt is None else RunPlace(parts[1], attempt, plan, "/".join(name))
+
+
+def _number(folder: str, before: str) -> int | None:
+    digits = folder.removeprefix(before)
+    return int(digits) if folder.startswith(before) and digits.isdecimal() else None
+
+
+def run_report_key(run: str, attempt: int, name: str) -> str:
+    """Key of a report about a whole attempt."""
+    return f"{run_prefix(run, attempt)}reports/{name}"
 
 
 def run_result_key(run: str, attempt: int) -> str:
@@ -166,9 +214,19 @@ def report_key(run: str, attempt: int, plan: int, name: str) -> str:
     return f"{plan_prefix(run, attempt, plan)}reports/{name}"
 
 
+def exports_prefix() -> str:
+    """Prefix of all extracts."""
+    return "exports/"
+
+
 def export_prefix(table: str, run: str, attempt: int) -> str:
     """Prefix of an extract: the files, and ``index.json``, which lists them."""
-    return f"exports/{table}/run={run}/attempt={attempt}/"
+    return f"{exports_prefix()}{table}/run={run}/attempt={attempt}/"
+
+
+def lake_root() -> str:
+    """Prefix of all files of all generations. Only retention lists it."""
+    return "lake/"
 
 
 def lake_prefix(table: str, event_date: str, generation: str) -> str:

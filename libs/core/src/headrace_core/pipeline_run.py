@@ -265,6 +265,8 @@ class RunResult(_Block, frozen=True, kw_only=True):
     dry_run: bool = False
     days: tuple[DayResult, ...] = ()
     counts: dict[str, int] = {}
+    reports: tuple[str, ...] = ()
+    """Keys of reports about the run as a whole."""
     stages: tuple[Stage, ...] = ()
     error: RunError | None = None
     started_ms: int

@@ -10,15 +10,14 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from headrace_api.census import Census
+from headrace_api.chain_tail import ChainTail
 from headrace_api.ends import LogEnds
 from headrace_api.lookups import header
 from headrace_api.manifests import ManifestIndex
 from headrace_api.warehouse import WarehouseReader
 from headrace_core.block import decode_block
 from headrace_core.errors import HeadraceError, Unavailable
-from headrace_core.manifest import decode_manifest
 from headrace_core.meta import decode_note
-from headrace_core.paths import chain_prefix, parse_manifest_key
 from headrace_core.topics import (
     DEDUP_INDEX,
     EVENTS_QUARANTINE,
@@ -61,11 +60,10 @@ class Feeds:
         self._index = index
         self._quarantine = quarantine
         self._ends = ends
-        self._store = store
+        self._chains = ChainTail(store, deadline_s=_DEADLINE_S)
         self._warehouse = warehouse
         self._poll_interval_s = poll_interval_s
         self._partitions = range(len(census.partitions))
-        self._last_manifest: dict[int, str] = {}
 
     async def run(self) -> None:
         """Run every loop until the process stops."""
@@ -140,17 +138,9 @@ class Feeds:
             await self._read_chain(partition)
 
     async def _read_chain(self, partition: int) -> None:
-        prefix = chain_prefix("events", partition)
-        found = await self._store.list(
-            prefix, start_after=self._last_manifest.get(partition), deadline_s=_DEADLINE_S
-        )
-        for info in found:
-            if parse_manifest_key(info.key) is None:
-                continue
-            manifest = decode_manifest(await self._store.get(info.key, deadline_s=_DEADLINE_S))
+        async for manifest in self._chains.new(partition):
             self._census.add_manifest(manifest)
             self._manifests.add(manifest)
-            self._last_manifest[partition] = info.key
 
     async def _read_ledger(self) -> None:
         self._census.ledger = await self._warehouse.ledger_summary(deadline_s=_DEADLINE_S)

@@ -6,10 +6,11 @@ The end is found with a listing that starts near it: behind the last manifest th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from headrace_core.errors import ConfigurationError
+from headrace_core.errors import BadData, ConfigurationError
 from headrace_core.manifest import (
+    ChainBase,
     ChainEnd,
     Manifest,
     decode_manifest,
@@ -77,18 +78,41 @@ class ChainReader:
     async def read_end(self) -> ChainEnd:
         """Where the chain ends now. Raises StoreUnavailable, BadData for a broken chain, ConfigurationError for a
         foreign one."""
-        new = [await self._manifest(start) for start in await self._new_starts()]
-        check_links([self._known, *new] if self._known else new)
-        for manifest in new:
-            check_identity(manifest, self._identity)
-        self._known = new[-1] if new else self._known
-        return await self._first_end() if self._known is None else next_end(self._known)
+        if self._known is None:
+            return await self._first_end()
+        starts = await self._starts_from(self._known.start + 1)
+        return next_end(self._take([self._known, *[await self._manifest(start) for start in starts]]))
 
-    async def _new_starts(self) -> list[int]:
-        """Starts behind the manifest known before, or the last few where none is known."""
-        if self._known is not None:
-            return await self._starts_from(self._known.start + 1)
-        return (await self._starts_near_hint() or await self._starts_from(0))[-_LINKS_CHECKED:]
+    async def _first_end(self) -> ChainEnd:
+        """The end as this process sees it first. What retention drops meanwhile lies below a newer base: then again."""
+        base = await self._base()
+        while True:
+            try:
+                return await self._end_above(base)
+            except BadData:
+                newer = await self._base()
+                if newer == base:
+                    raise
+                base = newer
+
+    async def _end_above(self, base: ChainBase | None) -> ChainEnd:
+        """By the last manifests; of a chain without any, what the base left behind, or the very beginning."""
+        begin = (
+            ChainEnd() if base is None else ChainEnd(end=base.start, max_source_offset=base.max_source_offset)
+        )
+        found = await self._starts_near_hint() or await self._starts_from(0)
+        starts = [start for start in found if start >= begin.end][-_LINKS_CHECKED:]
+        if not starts:
+            return begin
+        return next_end(self._take([await self._manifest(start) for start in starts]))
+
+    def _take(self, manifests: Sequence[Manifest]) -> Manifest:
+        """Check manifests that follow each other, and remember the last."""
+        check_links(manifests)
+        for manifest in manifests:
+            check_identity(manifest, self._identity)
+        self._known = manifests[-1]
+        return self._known
 
     async def _starts_near_hint(self) -> list[int]:
         """Starts from ever farther below the hint, until there are some; none where the hint leads nowhere."""
@@ -113,10 +137,6 @@ class ChainReader:
         key = manifest_key(self._identity.kind, self._identity.partition, start)
         return decode_manifest(await self._store.get(key, deadline_s=self._deadline_s))
 
-    async def _first_end(self) -> ChainEnd:
-        """The end of a chain without manifests: what the base left behind, or the very beginning."""
+    async def _base(self) -> ChainBase | None:
         kind, partition = self._identity.kind, self._identity.partition
-        base = await read_base(self._store, kind, partition, deadline_s=self._deadline_s)
-        if base is None:
-            return ChainEnd()
-        return ChainEnd(end=base.start, max_source_offset=base.max_source_offset)
+        return await read_base(self._store, kind, partition, deadline_s=self._deadline_s)

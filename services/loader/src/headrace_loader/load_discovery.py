@@ -6,18 +6,22 @@ The chains in the object store and the ledger are the truth; a note on batches.s
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Collection
 
-from headrace_core.manifest import Manifest, decode_manifest
+from headrace_core.errors import BadData
+from headrace_core.manifest import ChainBase, Manifest, decode_manifest
 from headrace_core.paths import chain_prefix, manifest_key, parse_manifest_key
 from headrace_loader.load_files import ManifestFile, files_of
 from headrace_loader.load_plan import LoadLimits, choose, settled_prefix
 from headrace_loader.warehouse import Warehouse
+from headrace_runtime.errors_store import ObjectNotFound
 from headrace_runtime.manifest_chain import check_head, check_links, check_one_log, read_base
 from headrace_runtime.ports_store import ObjectStore
 
 __all__ = ["LoadDiscovery"]
 
+_log = logging.getLogger(__name__)
 _LISTED = 1_000
 """Manifests read ahead of the load per partition."""
 _READS_AT_ONCE = 16
@@ -79,7 +83,39 @@ class LoadDiscovery:
 
     async def _new_manifests(self, partition: int) -> list[Manifest]:
         last = self._last.get(partition)
-        begin = last.start + 1 if last else (self._begin or {}).get(partition, 0)
+        if last is None:
+            return await self._first_manifests(partition)
+        new = await self._manifests_from(partition, last.start + 1)
+        check_links([last, *new])
+        check_one_log([last, *new])
+        return new
+
+    async def _first_manifests(self, partition: int) -> list[Manifest]:
+        """From the last that the ledger knows, or from the chain's base where that lies above it: what is below went to
+        the warehouse by its day. What retention drops meanwhile lies below a newer base: then again."""
+        base = await self._base(partition)
+        while True:
+            try:
+                return await self._chain_above(partition, base)
+            except BadData:
+                newer = await self._base(partition)
+                if newer == base:
+                    raise
+                base = newer
+
+    async def _chain_above(self, partition: int, base: ChainBase | None) -> list[Manifest]:
+        begin = max((self._begin or {}).get(partition, 0), 0 if base is None else base.start)
+        new = await self._manifests_from(partition, begin)
+        if new:
+            check_head(new[0], ChainBase(start=begin, max_source_offset=-1))
+        check_links(new)
+        check_one_log(new)
+        return new
+
+    async def _base(self, partition: int) -> ChainBase | None:
+        return await read_base(self._store, "events", partition, deadline_s=self._deadline_s)
+
+    async def _manifests_from(self, partition: int, begin: int) -> list[Manifest]:
         after = manifest_key("events", partition, begin - 1) if begin else None
         prefix = chain_prefix("events", partition)
         async with self._reads:
@@ -87,27 +123,22 @@ class LoadDiscovery:
                 prefix, start_after=after, limit=_LISTED, deadline_s=self._deadline_s
             )
         keys = [entry.key for entry in entries if parse_manifest_key(entry.key) is not None]
-        new = list(await asyncio.gather(*(self._manifest(key) for key in keys)))
-        if last is None and new and begin == 0:
-            await self._check_first(new[0])
-        check_links([last, *new] if last else new)
-        check_one_log([last, *new] if last else new)
-        return new
+        return list(await asyncio.gather(*(self._manifest(key) for key in keys)))
 
     async def _manifest(self, key: str) -> Manifest:
         async with self._reads:
             return decode_manifest(await self._store.get(key, deadline_s=self._deadline_s))
 
-    async def _check_first(self, manifest: Manifest) -> None:
-        """A chain that nothing was loaded of begins at 0, or where its base says."""
-        if manifest.start != 0:
-            partition = manifest.partition
-            base = await read_base(self._store, "events", partition, deadline_s=self._deadline_s)
-            check_head(manifest, base)
-
     async def _look_for_released(self) -> None:
         for partition, start in await self._warehouse.released_positions():
-            manifest = await self._manifest(manifest_key("events", partition, start))
+            try:
+                manifest = await self._manifest(manifest_key("events", partition, start))
+            except ObjectNotFound:
+                _log.warning(
+                    "A released file's manifest was dropped by retention: the lake has its rows.",
+                    extra={"partition": partition, "start": start},
+                )
+                continue
             files = files_of(manifest)
             settled = await self._warehouse.settled_files([file.file_id for file in files])
             known = {file.file_id for file in self._released} | settled
