@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from headrace_local.java import find_java
 from headrace_local.spark_jars import fetch_spark_jars
+from headrace_local.spark_java import java_home_for_spark
 from headrace_local.stack import LocalStack
 from headrace_runtime.settings import ENV_PREFIX
 from headrace_spark.settings import SparkSettings
@@ -27,7 +27,7 @@ def spark_environment(stack: LocalStack) -> dict[str, str]:
     return {
         **os.environ,
         **stack.environment(),
-        "JAVA_HOME": str(find_java(os.environ).executable.resolve().parents[1]),
+        "JAVA_HOME": str(java_home_for_spark(os.environ, Path.home())),
         "HEADRACE_SPARK_MASTER": "local[2]",
         "HEADRACE_SPARK_DRIVER_MEMORY_MIB": "1024",
         "HEADRACE_SPARK_JARS": str(fetch_spark_jars(os.environ, Path.home())),
@@ -53,7 +53,7 @@ def spark(spark_settings: SparkSettings) -> Iterator[SparkSession]:
     """The session that all tests of this run share; started at its first use. Tests write under `lake_folder`."""
     from headrace_spark.session import spark_session  # pyspark takes a second that unit tests need not spend
 
-    os.environ.setdefault("JAVA_HOME", str(find_java(os.environ).executable.resolve().parents[1]))
+    os.environ.setdefault("JAVA_HOME", str(java_home_for_spark(os.environ, Path.home())))
     with spark_session(spark_settings) as session:
         yield session
 

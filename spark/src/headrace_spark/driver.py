@@ -34,6 +34,7 @@ class SparkDriver:
         self._progress = progress
         self._stack = contextlib.ExitStack()
         self._starting: asyncio.Task[SparkSession] | None = None
+        self._asked: SparkSession | None = None
         self._cancelled = False
 
     async def session(self) -> SparkSession:
@@ -45,18 +46,21 @@ class SparkDriver:
     async def run(self, work: Callable[[SparkSession], ResultT]) -> ResultT:
         """What ``work`` returns, from a thread. Exceptions of Spark become errors of the project; after `cancel` the work
         ends soon, by an error."""
-        session = await self.session()
+        self._asked = session = await self.session()
         asked = asyncio.create_task(asyncio.to_thread(self._in_thread, work, session))
-        while self._progress.terminal and not (await asyncio.wait([asked], timeout=_BAR_EVERY_S))[0]:
-            self._progress.bar(*await asyncio.to_thread(_tasks, session))
-        return await asked
+        try:
+            while self._progress.terminal and not (await asyncio.wait([asked], timeout=_BAR_EVERY_S))[0]:
+                self._progress.bar(*await asyncio.to_thread(_tasks, session))
+            return await asked
+        finally:
+            asked.cancel()
 
     def cancel(self) -> None:
         """Cancel what Spark runs now and what it would be asked later. Blocks for a moment: call it in a thread."""
         self._cancelled = True
-        if self._starting is not None and self._starting.done() and not self._starting.cancelled():
+        if self._asked is not None:
             with contextlib.suppress(Py4JError, OSError):
-                self._starting.result().sparkContext.cancelAllJobs()
+                self._asked.sparkContext.cancelAllJobs()
 
     def close(self) -> None:
         """Stop Spark. Blocks for seconds: call it in a thread."""
@@ -64,9 +68,17 @@ class SparkDriver:
             self._stack.close()
 
     async def _start(self) -> SparkSession:
-        async with asyncio.timeout(_START_WITHIN_S):
-            with self._progress.stage("start spark"):
-                return await asyncio.to_thread(self._stack.enter_context, spark_session(self._settings))
+        try:
+            async with asyncio.timeout(_START_WITHIN_S):
+                with self._progress.stage("start spark"):
+                    return await asyncio.to_thread(self._stack.enter_context, spark_session(self._settings))
+        except TimeoutError:
+            raise Unavailable(
+                "Spark did not start in time.",
+                why=f"{_START_WITHIN_S:.0f} s passed.",
+                fix="See its own words above; the machine may be too busy, or executors find no place in the cluster.",
+                code="spark_start",
+            ) from None
 
     def _in_thread(self, work: Callable[[SparkSession], ResultT], session: SparkSession) -> ResultT:
         if self._cancelled:

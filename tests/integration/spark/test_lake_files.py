@@ -9,29 +9,16 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - as everybody writes it
+from tests.support.shared_spark import SharedSpark
 
-from headrace_core.clock import SystemClock
 from headrace_core.errors import BadData, UsageError
 from headrace_core.paths import lake_prefix
 from headrace_runtime.ports_store import ObjectInfo, ObjectStore
 from headrace_runtime.s3 import S3ObjectStore
-from headrace_spark.driver import SparkDriver
 from headrace_spark.lake_files import LakeFiles
-from headrace_spark.progress import Progress
 from headrace_spark.settings import SparkSettings
 
 DEADLINE_S = 30.0
-
-
-class SharedSpark(SparkDriver):
-    """The session of the test run, which no test may stop."""
-
-    def __init__(self, settings: SparkSettings, shared: SparkSession) -> None:
-        super().__init__(settings, Progress(SystemClock(), io.StringIO(), lambda: None))
-        self._shared = shared
-
-    async def session(self) -> SparkSession:
-        return self._shared
 
 
 @pytest.fixture
