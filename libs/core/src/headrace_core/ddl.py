@@ -23,6 +23,7 @@ __all__ = [
     "column_type",
     "create_partition",
     "create_schema",
+    "create_session_table",
     "create_stage_table",
     "create_table",
     "create_view",
@@ -136,6 +137,11 @@ def create_stage_table(table: Table) -> str:
     """A worker's stage table on PostgreSQL: not in the write-ahead log, and nothing in it outlives a crash."""
     columns = _columns(table, "postgresql")
     return f"CREATE UNLOGGED TABLE {table.full_name} (\n{columns}\n) WITH (autovacuum_enabled = off)"
+
+
+def create_session_table(table: Table) -> str:
+    """A table of schema pg_temp on PostgreSQL: only its session sees it, and with its session it is gone."""
+    return f"CREATE TEMPORARY TABLE {table.name} (\n{_columns(table, 'postgresql')}\n)"
 
 
 def create_partition(day: date) -> list[str]:
