@@ -22,6 +22,7 @@ Job = Callable[["Context", RunSpec], Awaitable["JobOutcome"]]
 REGISTRY: Mapping[JobName, str] = MappingProxyType(
     {
         "export": "headrace_spark.jobs.export",
+        "quality": "headrace_spark.jobs.quality",
     }
 )
 """The module of each job, whose ``run`` is the job; imported only when it is asked for."""

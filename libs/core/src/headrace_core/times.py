@@ -19,7 +19,7 @@ import msgspec
 
 from headrace_core.events import TimeQuality
 
-__all__ = ["EventTime", "Instant", "UnreadableTime", "event_time", "is_zone", "read_time"]
+__all__ = ["FUTURE_TOLERANCE_US", "EventTime", "Instant", "UnreadableTime", "event_time", "is_zone", "read_time"]
 
 _SECOND_US = 1_000_000
 _MINUTE_US = 60 * _SECOND_US
@@ -31,7 +31,9 @@ _ERA_DAYS = 146_097
 """Days in 400 years, after which the calendar repeats."""
 
 _SKEW_TOLERANCE_US = _MINUTE_US
-_FUTURE_TOLERANCE_US = 5 * _MINUTE_US
+FUTURE_TOLERANCE_US = 5 * _MINUTE_US
+"""An event time later than this after its receipt is a broken clock too."""
+
 _EARLIEST_US = 631_152_000 * _SECOND_US
 """1990-01-01: earlier event times are broken clocks."""
 
@@ -83,7 +85,7 @@ def event_time(
         if skew_us > _SKEW_TOLERANCE_US or skew_us < -_SKEW_TOLERANCE_US:
             us += skew_us
             quality = "skew_corrected" if quality == "exact" else quality
-    if us > received_us + _FUTURE_TOLERANCE_US or us < _EARLIEST_US:
+    if us > received_us + FUTURE_TOLERANCE_US or us < _EARLIEST_US:
         us, quality = received_us, "from_received"
     return EventTime(us, quality, time if isinstance(time, str) else repr(time), instant.offset_min)
 
