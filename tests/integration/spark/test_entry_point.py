@@ -139,6 +139,17 @@ async def test_a_dry_run_starts_no_spark_and_writes_nothing(jobs: Jobs, store: S
     assert await store.list(f"exports/user_day/run={name}/", deadline_s=DEADLINE_S) == []
 
 
+async def test_an_extract_for_tableau_needs_no_spark(jobs: Jobs, store: S3ObjectStore) -> None:
+    pytest.importorskip("tableauhyperapi")
+    date, name = f"{secrets.randbelow(900) + 4_100}-01-01", f"export-{secrets.token_hex(4)}"
+    spec = RunSpec(job="export", date=date, export=ExportParameters(table="user_day", format="hyper"))
+    code, result = jobs.run(spec, name)
+    assert (code, result.counts["rows"], result.counts["files"]) == (0, 0, 1), jobs.errors()
+    assert [stage.name for stage in result.stages] == ["read pointers", "export user_day"]
+    found = await store.list(f"exports/user_day/run={name}/", deadline_s=DEADLINE_S)
+    assert [entry.key.rsplit("/", 1)[1] for entry in found] == ["index.json", "user_day.hyper"]
+
+
 async def test_sigterm_cancels_spark_and_says_what_was_done(jobs: Jobs, store: S3ObjectStore) -> None:
     name = f"slow-{secrets.token_hex(4)}"
     process = jobs.start("tests.support.slow_job", name)

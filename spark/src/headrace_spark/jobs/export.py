@@ -1,6 +1,7 @@
 """Job ``export``: the rows of one aggregate of the days asked for, from their current generations, as an extract.
 
-An extract is a folder of Parquet files with ``index.json``, which is written last and lists them. It changes no day.
+An extract is a folder of Parquet files, or one file for Tableau, with ``index.json``, which is written last and lists them.
+It changes no day.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from headrace_core.errors import BadData, UsageError
+from headrace_core.errors import BadData
 from headrace_core.lake import LakeFile
 from headrace_core.paths import export_prefix
 from headrace_core.pipeline_run import DayResult, ExportParameters, RunSpec
@@ -34,20 +35,14 @@ class Extract(msgspec.Struct, frozen=True, kw_only=True):
 async def run(context: Context, spec: RunSpec) -> JobOutcome:
     """Write the extract; days that have no generation yet are named and left out."""
     asked = spec.export
-    if asked is None or asked.format != "parquet":
-        raise UsageError(
-            f"An export as {asked.format if asked else 'nothing'} cannot be made.",
-            why="This version writes Parquet.",
-            fix="Ask for the format parquet.",
-            code="export_format",
-        )
+    assert asked is not None, "the spec was checked"
     with context.progress.stage("read pointers"):
         days = [await context.lake.read_day(day.isoformat()) for day in spec.days()]
     inputs = [file for day in days if day.generation for file in day.generation.files(asked.table)]
     files: tuple[LakeFile, ...] = ()
     index = f"{export_prefix(asked.table, context.attempt.run, context.attempt.attempt)}index.json"
     if not spec.dry_run:
-        files = await _write(context, asked, inputs)
+        files = await (_write if asked.format == "parquet" else _write_hyper)(context, asked, inputs)
         await _write_index(context, index, asked, days, files)
     results = tuple(_day_result(day, asked, None if spec.dry_run else index) for day in days)
     counts = {
@@ -82,6 +77,29 @@ async def _write(
             code="rows_differ",
         )
     return files
+
+
+async def _write_hyper(
+    context: Context, asked: ExportParameters, inputs: Sequence[LakeFile]
+) -> tuple[LakeFile, ...]:
+    """The rows of all inputs in one file, without Spark; also an empty one, which is a table of Tableau's all the same."""
+    from headrace_spark.hyper_extract import (
+        write_hyper,
+    )  # its engine is an extra, which other exports do without
+
+    run, attempt = context.attempt.run, context.attempt.attempt
+    context.check_time()
+    with context.progress.stage(f"export {asked.table}") as stage:
+        file = await write_hyper(
+            context.store,
+            asked.table,
+            inputs,
+            f"{export_prefix(asked.table, run, attempt)}{asked.table}.hyper",
+            scratch=context.settings.spark_scratch_dir,
+            deadline_s=context.settings.store_deadline_s,
+        )
+        stage.rows = file.rows
+    return (file,)
 
 
 async def _write_index(
