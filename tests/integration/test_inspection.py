@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import sys
 import time
 from typing import Any
 
@@ -40,6 +42,19 @@ async def _follow(installation: Installation, identifier: str, until: str) -> di
                 return found
             assert time.monotonic() < deadline, (states, found["explanation"])
             await asyncio.sleep(0.3)
+
+
+async def test_the_doctor_finds_a_running_installation_well(running: Installation) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "headrace_cli", "doctor", "--json", "--root", str(running.root)),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    out, _ = await asyncio.wait_for(process.communicate(), 120)
+    findings = {finding["name"]: finding for finding in json.loads(out)}
+    assert [finding for finding in findings.values() if not finding["ok"]] == []
+    assert process.returncode == 0
+    assert findings["warehouse"]["what"].startswith("migrated to ")
+    assert set(running.ports) <= set(findings)
 
 
 def _step(found: dict[str, Any], name: str) -> dict[str, Any]:

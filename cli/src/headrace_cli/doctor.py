@@ -13,6 +13,7 @@ import msgspec
 import psycopg
 
 from headrace_core.errors import BadData, HeadraceError
+from headrace_core.tables import SCHEMA_VERSION_TABLE
 from headrace_core.topics import TOPICS
 from headrace_local.java import find_java
 from headrace_runtime.kafka import KafkaConnection, KafkaLogAdmin
@@ -115,11 +116,12 @@ async def _warehouse() -> str:
     dsn = load_settings(WarehouseSettings).warehouse_dsn.get_secret_value()
     try:
         async with await psycopg.AsyncConnection.connect(dsn, connect_timeout=int(_DEADLINE_S)) as connection:
-            cursor = await connection.execute("SELECT version_num FROM ops.alembic_version")
+            statement = f"SELECT version_num FROM ops.{SCHEMA_VERSION_TABLE}"  # noqa: S608 # a constant
+            cursor = await connection.execute(statement.encode())
             row = await cursor.fetchone()
     except psycopg.errors.UndefinedTable as error:
         raise BadData(
-            "The warehouse has no tables.", why=str(error), fix="Run `headrace migrate`."
+            "The warehouse has no tables.", why=str(error), fix="Run `python -m headrace_loader migrate`."
         ) from error
     except psycopg.Error as error:
         fix = "Check HEADRACE_WAREHOUSE_DSN and whether the server runs."

@@ -38,10 +38,15 @@ class LakeFiles:
     async def write(
         self, prefix: str, frame: DataFrame, *, partition_by: Sequence[str] = ()
     ) -> tuple[LakeFile, ...]:
-        """Write the rows of ``frame`` under ``prefix`` (ends in '/', used by nobody else); the files in order of their keys.
+        """Write the rows of ``frame`` under ``prefix``; the files in order of their keys. See `put` and `keep`."""
+        return await self.keep(await self.put(prefix, frame, partition_by=partition_by))
 
-        Columns of ``partition_by`` go into the names of folders. Files without rows are removed again. UsageError where the
-        folder holds files already.
+    async def put(
+        self, prefix: str, frame: DataFrame, *, partition_by: Sequence[str] = ()
+    ) -> list[ObjectInfo]:
+        """Write the rows of ``frame`` under ``prefix`` (ends in '/', used by nobody else); the objects that this made.
+
+        Columns of ``partition_by`` go into the names of folders. UsageError where the folder holds files already.
         """
         await self._begin(prefix)
         address = self.address(prefix)
@@ -49,8 +54,11 @@ class LakeFiles:
             lambda _: frame.write.mode("append").partitionBy(*partition_by).parquet(address)
         )
         await self._store.delete([prefix + _PLACE], deadline_s=self._deadline_s)
-        found = await self._files(prefix)
-        files = await self.describe(found)
+        return await self._files(prefix)
+
+    async def keep(self, written: Sequence[ObjectInfo]) -> tuple[LakeFile, ...]:
+        """Describe what `put` made, of many tables at once if need be. Files without rows are removed again."""
+        files = await self.describe(written)
         empty = [file.key for file in files if not file.rows]
         await self._store.delete(empty, deadline_s=self._deadline_s)
         return tuple(file for file in files if file.rows)

@@ -21,6 +21,7 @@ Job = Callable[["Context", RunSpec], Awaitable["JobOutcome"]]
 
 REGISTRY: Mapping[JobName, str] = MappingProxyType(
     {
+        "daily": "headrace_spark.jobs.daily",
         "export": "headrace_spark.jobs.export",
         "quality": "headrace_spark.jobs.quality",
     }

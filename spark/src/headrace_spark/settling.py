@@ -7,7 +7,9 @@ warehouse comes after the swap and refuses a sequence that is not above the one 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from headrace_core.clock import Clock
@@ -17,9 +19,11 @@ from headrace_core.paths import edges_key
 from headrace_core.pipeline_run import DayResult
 from headrace_spark.edges import EdgeSnapshot
 from headrace_spark.planning import Inputs, is_current, make_plan
-from headrace_spark.ports import DayEngine, EdgeSource, Gate, Lake, Made, WarehouseDay
+from headrace_spark.ports import Applied, DayEngine, EdgeSource, Gate, Lake, Made, WarehouseDay
 
 __all__ = ["MOST_PLANS_PER_DAY", "DayJob", "RunIdentity", "settle_day"]
+
+_log = logging.getLogger(__name__)
 
 MOST_PLANS_PER_DAY = 3
 """A day whose pointer moved away this often in one run is somebody else's: the run is tried again later."""
@@ -44,7 +48,7 @@ class RunIdentity:
 
 @dataclass(frozen=True, slots=True)
 class DayJob:
-    """The ports of a job. ``say`` takes a line for people."""
+    """The ports of a job. ``stage`` measures a named step, and shows it to people."""
 
     lake: Lake
     edges: EdgeSource
@@ -52,7 +56,7 @@ class DayJob:
     gate: Gate
     warehouse: WarehouseDay
     clock: Clock
-    say: Callable[[str], None] = lambda _: None
+    stage: Callable[[str], AbstractContextManager[object]] = nullcontext
 
 
 async def settle_day(job: DayJob, run: RunIdentity, day: str) -> DayResult:
@@ -72,7 +76,7 @@ async def settle_day(job: DayJob, run: RunIdentity, day: str) -> DayResult:
         await job.lake.store_plan(plan, edges)
         if result := await _carry_out(job, inputs, plan, edges):
             return result
-        job.say(f"{day}: another run swapped the day first; planning anew")
+        _log.info("Another run swapped the day first: planning anew.", extra={"day": day})
     raise RetryLater(
         f"The generation of {day} was swapped by other runs {MOST_PLANS_PER_DAY} times in a row.",
         why="Several runs of the day are at work at once.",
@@ -115,14 +119,15 @@ async def _carry_out(job: DayJob, inputs: Inputs, plan: Plan, edges: EdgeSnapsho
     """The day's result; None where the pointer was swapped meanwhile."""
     suppressed = await job.warehouse.suppressed()
     made = await job.engine.make(plan, _generations(inputs, plan), edges, suppressed)
-    reports = await job.gate.check(plan, made)
+    with job.stage("quality"):
+        reports = await job.gate.check(plan, made)
     generation = _generation(inputs, plan, made, job.clock.now_ms())
     await job.lake.store_generation(generation)
     _check_time(job, plan)
     sequence = await job.lake.swap(generation, plan.day.pointer)
     if sequence is None:
         return None
-    applied = await job.warehouse.apply(generation, sequence)
+    applied = await _apply(job, generation, sequence)
     return DayResult(
         event_date=generation.event_date,
         outcome="swapped",
@@ -174,7 +179,7 @@ async def _apply_current(job: DayJob, run: RunIdentity, inputs: Inputs, day: str
     assert state.generation is not None
     counts: Mapping[str, int] = {}
     if not run.dry_run and await job.warehouse.sequence(day) < state.pointer.sequence:
-        counts = (await job.warehouse.apply(state.generation, state.pointer.sequence)).counts
+        counts = (await _apply(job, state.generation, state.pointer.sequence)).counts
     return DayResult(
         event_date=day,
         outcome="unchanged",
@@ -182,3 +187,8 @@ async def _apply_current(job: DayJob, run: RunIdentity, inputs: Inputs, day: str
         sequence=state.pointer.sequence,
         counts=dict(counts),
     )
+
+
+async def _apply(job: DayJob, generation: Generation, sequence: int) -> Applied:
+    with job.stage("warehouse"):
+        return await job.warehouse.apply(generation, sequence)

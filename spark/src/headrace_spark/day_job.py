@@ -1,0 +1,80 @@
+"""Puts the ports of a day's job together: object store, brokers, Spark and warehouse."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from headrace_core.clock import Clock
+from headrace_core.lake import Plan
+from headrace_runtime.kafka import KafkaConnection, KafkaLogReader
+from headrace_runtime.ports_store import ObjectStore
+from headrace_spark.driver import SparkDriver
+from headrace_spark.edges import EdgeSnapshot, read_edges
+from headrace_spark.funnels import DEFAULT_FUNNELS, Funnel, funnels_from
+from headrace_spark.lake_files import LakeFiles
+from headrace_spark.ports import EdgeSource, Made
+from headrace_spark.progress import Progress
+from headrace_spark.settings import SparkSettings
+from headrace_spark.settling import DayJob
+from headrace_spark.spark_engine import SparkEngine
+from headrace_spark.store_lake import StoreLake
+from headrace_spark.warehouse_day import WarehouseDays
+
+__all__ = ["LogEdges", "OpenGate", "day_job"]
+
+_EDGES_WITHIN_S = 60.0
+
+
+def day_job(
+    settings: SparkSettings,
+    store: ObjectStore,
+    clock: Clock,
+    spark: SparkDriver,
+    progress: Progress,
+    *,
+    edges: EdgeSource | None = None,
+) -> DayJob:
+    """The ports of one attempt. ``edges`` stand in for those of the brokers."""
+    deadline_s = settings.store_deadline_s
+    files = LakeFiles(spark, store, bucket=settings.s3_bucket, deadline_s=deadline_s)
+    return DayJob(
+        lake=StoreLake(store, clock, partitions=settings.partitions, deadline_s=deadline_s),
+        edges=edges or LogEdges(settings),
+        engine=SparkEngine(spark, files, progress, _funnels(settings)),
+        gate=OpenGate(),
+        warehouse=WarehouseDays(
+            settings.warehouse_dsn.get_secret_value(), store, store_deadline_s=deadline_s
+        ),
+        clock=clock,
+        stage=progress.stage,
+    )
+
+
+def _funnels(settings: SparkSettings) -> tuple[Funnel, ...]:
+    return (
+        DEFAULT_FUNNELS if settings.funnels_file is None else funnels_from(settings.funnels_file.read_bytes())
+    )
+
+
+class LogEdges:
+    """`headrace_spark.ports.EdgeSource` over the brokers."""
+
+    def __init__(self, settings: SparkSettings) -> None:
+        self._settings = settings
+
+    async def read(self) -> EdgeSnapshot:
+        """All edges up to the end of the topic."""
+        reader = KafkaLogReader(KafkaConnection.from_settings(self._settings, client_id="headrace-spark"))
+        await reader.start(deadline_s=_EDGES_WITHIN_S)
+        try:
+            return await read_edges(reader, deadline_s=_EDGES_WITHIN_S)
+        finally:
+            await reader.stop(deadline_s=2.0)
+
+
+class OpenGate:
+    """`headrace_spark.ports.Gate` that lets every day pass."""
+
+    async def check(self, plan: Plan, made: Made) -> Collection[str]:
+        """No reports."""
+        return ()

@@ -1,0 +1,73 @@
+"""The rows that a plan knows, as DataFrames: of its day and of the days beside it, each once, without suppressed subjects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import reduce
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.types import StructType
+
+from headrace_core.lake import DayInput, Generation, Plan
+from headrace_spark.ports import Suppressions
+from headrace_spark.suppression import without_suppressed
+from headrace_spark.transforms.dedup import DEDUP_COLUMNS, deduplicate
+from headrace_spark.transforms.rows import as_table, lake_schema, of_day, staged_schema, with_day
+
+__all__ = ["DayRows", "read_files"]
+
+
+def read_files(
+    session: SparkSession, keys: Sequence[str], schema: StructType, address: Callable[[str], str]
+) -> DataFrame:
+    """The rows of exactly these objects; none of none."""
+    if not keys:
+        return session.createDataFrame([], schema)
+    return session.read.schema(schema).parquet(*map(address, keys))
+
+
+@dataclass(frozen=True, slots=True)
+class DayRows:
+    """``generations`` are those that the plan's pointers name, by day; ``address`` makes of a key what Spark reads."""
+
+    plan: Plan
+    generations: Mapping[str, Generation]
+    suppressed: Suppressions
+    address: Callable[[str], str]
+
+    def known(self, session: SparkSession, of: DayInput | None = None) -> DataFrame:
+        """Every row of a day, of the plan's own by default: of its generation, and of the files which that lacks."""
+        of = self.plan.day if of is None else of
+        generation = self.generations.get(of.event_date)
+        stored = self.lake(session, [file.key for file in generation.files("events")] if generation else [])
+        if not of.read:
+            return stored
+        new = read_files(session, [file.key for file in of.read], staged_schema(), self.address)
+        of_the_day = of_day(new, date.fromisoformat(of.event_date))
+        return stored.unionByName(as_table(with_day(of_the_day), lake_schema()))
+
+    def of_the_day(self, session: SparkSession) -> DataFrame:
+        """The rows of the plan's day that stay (rule L2)."""
+        return self._staying(session, self.plan.day)
+
+    def around(self, session: SparkSession, of_the_day: Sequence[str]) -> DataFrame:
+        """The day's rows as they were stored, with the neighbours' rows that stay."""
+        neighbours = (self._staying(session, other) for other in self.plan.neighbours)
+        return reduce(DataFrame.unionByName, neighbours, self.lake(session, of_the_day))
+
+    def lake(self, session: SparkSession, keys: Sequence[str]) -> DataFrame:
+        """The rows of these event files of a generation."""
+        return read_files(session, keys, lake_schema(), self.address)
+
+    def _staying(self, session: SparkSession, of: DayInput) -> DataFrame:
+        """A neighbour without new files is its generation, which was decided already; the plan's own day never is."""
+        rows = self.known(session, of)
+        if of.read or of is self.plan.day:
+            beside = (other for other in (self.plan.day, *self.plan.neighbours) if other is not of)
+            copies = reduce(
+                DataFrame.unionByName, (self.known(session, other).select(*DEDUP_COLUMNS) for other in beside)
+            )
+            rows = deduplicate(rows, copies, date.fromisoformat(of.event_date), strategy=self.plan.dedup)
+        return without_suppressed(rows, self.suppressed)
