@@ -298,6 +298,7 @@ SELECT
 FROM (SELECT * FROM analytics.events WHERE event_date BETWEEN date '2026-11-19' AND date '2026-11-21') r
 JOIN (SELECT DISTINCT bucket_start, source, event_type, event_name, currency FROM pg_temp.day_touched) f
   ON r.event_date = (f.bucket_start AT TIME ZONE 'UTC')::date
+ AND date_trunc('minute', r.event_ts, 'UTC') = f.bucket_start
  AND r.event_ts >= f.bucket_start AND r.event_ts < f.bucket_start + interval '1 minute'
  AND r.source = f.source AND r.event_type = f.event_type
  AND coalesce(r.event_name, '') = f.event_name AND coalesce(r.currency, '') = f.currency

@@ -151,6 +151,7 @@ SELECT
 FROM analytics.events r
 JOIN (SELECT DISTINCT * FROM unnest(%s::timestamptz[], %s::text[], %s::text[], %s::text[], %s::text[]) AS g(bucket_start, source, event_type, event_name, currency)) f
   ON r.event_date = (f.bucket_start AT TIME ZONE 'UTC')::date
+ AND date_trunc('minute', r.event_ts, 'UTC') = f.bucket_start
  AND r.event_ts >= f.bucket_start AND r.event_ts < f.bucket_start + interval '1 minute'
  AND r.source = f.source AND r.event_type = f.event_type
  AND coalesce(r.event_name, '') = f.event_name AND coalesce(r.currency, '') = f.currency

@@ -126,7 +126,8 @@ WHERE t.bucket_start = f.bucket_start AND {same_dimensions("t", "f")}"""
 def recompute_minutes(given: str = BUCKETS_GIVEN, rows: str = EVENTS.full_name) -> list[str]:
     """Make the buckets of the query ``given`` anew from ``rows``, which hold every row of their days.
 
-    Each of the statements takes the parameters of ``given``.
+    Each of the statements takes the parameters of ``given``. The minute stands twice in the join: as an equality, by which
+    many buckets are hashed, and as a range, by which the index of event times finds few.
     """
     insert = f"""\
 INSERT INTO {EVENTS_MINUTE.full_name} ({", ".join(EVENTS_MINUTE.column_names)})
@@ -135,6 +136,7 @@ SELECT
 FROM {rows} r
 JOIN ({given}) f
   ON r.event_date = (f.bucket_start AT TIME ZONE 'UTC')::date
+ AND date_trunc('minute', r.event_ts, 'UTC') = f.bucket_start
  AND r.event_ts >= f.bucket_start AND r.event_ts < f.bucket_start + interval '1 minute'
  AND r.source = f.source AND r.event_type = f.event_type
  AND coalesce(r.event_name, '') = f.event_name AND coalesce(r.currency, '') = f.currency
