@@ -21,6 +21,7 @@ __all__ = [
     "gravest",
     "succeeded",
     "termination_message",
+    "totals",
 ]
 
 TERMINATION_BYTES = 4_000
@@ -100,6 +101,15 @@ def gravest(error: BaseException) -> BaseException:
             if (each.exit_code if isinstance(each, HeadraceError) else ExitCode.BUG) == code:
                 return each
     return inner[0]
+
+
+def totals(days: Sequence[DayResult]) -> dict[str, int]:
+    """How many days there are, how many were swapped, and the sums of their counts."""
+    sums = {"days": len(days), "days_swapped": sum(day.outcome == "swapped" for day in days)}
+    for day in days:
+        for name, count in day.counts.items():
+            sums[name] = sums.get(name, 0) + count
+    return sums
 
 
 def termination_message(result: RunResult, limit: int = TERMINATION_BYTES) -> bytes:

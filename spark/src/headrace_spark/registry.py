@@ -21,9 +21,11 @@ Job = Callable[["Context", RunSpec], Awaitable["JobOutcome"]]
 
 REGISTRY: Mapping[JobName, str] = MappingProxyType(
     {
+        "compact": "headrace_spark.jobs.compact",
         "daily": "headrace_spark.jobs.daily",
         "export": "headrace_spark.jobs.export",
         "quality": "headrace_spark.jobs.quality",
+        "retention": "headrace_spark.jobs.retention",
     }
 )
 """The module of each job, whose ``run`` is the job; imported only when it is asked for."""

@@ -25,6 +25,7 @@ from headrace_core.paths import (
 )
 from headrace_core.pipeline_run import RetentionParameters
 from headrace_spark.planning import DayState, may_hold
+from headrace_spark.quality.report import METRICS_NAME
 
 __all__ = [
     "ALARM_DAYS_BEFORE",
@@ -188,9 +189,12 @@ class _Judge:
 
 
 def _is_copy_in_run(key: str) -> bool:
-    """Whether an object of a run holds what people are known by: identity edges, and rows that a report shows."""
+    """Whether an object of a run holds what people are known by: identity edges, and rows that a report shows. A day's
+    metrics are numbers alone, and later days are compared with them."""
     place = parse_run_key(key)
-    return place is not None and (place.name.startswith("reports/") or place.name == "edges.jsonl.zst")
+    if place is None or place.name == f"reports/{METRICS_NAME}":
+        return False
+    return place.name.startswith("reports/") or place.name == "edges.jsonl.zst"
 
 
 def _is_older(made_ms: int, days: int, now_ms: int) -> bool:

@@ -21,7 +21,7 @@ from headrace_spark.edges import EdgeSnapshot
 from headrace_spark.planning import Inputs, is_current, make_plan
 from headrace_spark.ports import Applied, DayEngine, EdgeSource, Gate, Lake, Made, WarehouseDay
 
-__all__ = ["MOST_PLANS_PER_DAY", "DayJob", "RunIdentity", "settle_day"]
+__all__ = ["MOST_PLANS_PER_DAY", "DayJob", "RunIdentity", "check_plan_time", "lost_swaps", "settle_day"]
 
 _log = logging.getLogger(__name__)
 
@@ -77,7 +77,12 @@ async def settle_day(job: DayJob, run: RunIdentity, day: str) -> DayResult:
         if result := await _carry_out(job, inputs, plan, edges):
             return result
         _log.info("Another run swapped the day first: planning anew.", extra={"day": day})
-    raise RetryLater(
+    raise lost_swaps(day)
+
+
+def lost_swaps(day: str) -> RetryLater:
+    """The error of a run whose every plan of a day lost its swap."""
+    return RetryLater(
         f"The generation of {day} was swapped by other runs {MOST_PLANS_PER_DAY} times in a row.",
         why="Several runs of the day are at work at once.",
         fix="Nothing: the run is tried again. To see who they are: headrace run list.",
@@ -123,7 +128,7 @@ async def _carry_out(job: DayJob, inputs: Inputs, plan: Plan, edges: EdgeSnapsho
         reports = await job.gate.check(plan, made)
     generation = _generation(inputs, plan, made, job.clock.now_ms())
     await job.lake.store_generation(generation)
-    _check_time(job, plan)
+    check_plan_time(plan, job.clock)
     sequence = await job.lake.swap(generation, plan.day.pointer)
     if sequence is None:
         return None
@@ -161,8 +166,9 @@ def _generation(inputs: Inputs, plan: Plan, made: Made, made_ms: int) -> Generat
     )
 
 
-def _check_time(job: DayJob, plan: Plan) -> None:
-    if job.clock.now_ms() <= plan.ends_by_ms:
+def check_plan_time(plan: Plan, clock: Clock) -> None:
+    """RetryLater where the plan's ``ends_by`` is past: to be called right before its swap."""
+    if clock.now_ms() <= plan.ends_by_ms:
         return
     raise RetryLater(
         f"The run's time is over; {plan.day.event_date} keeps the generation that it has.",

@@ -89,12 +89,34 @@ def test_keys_of_a_run() -> None:
     )
 
 
-@pytest.mark.parametrize("table", ["events", "sessions"])
-def test_a_lake_key_tells_its_place(table: str) -> None:
+@pytest.mark.parametrize(
+    ("table", "name", "hour"),
+    [
+        ("events", "hour=3/part-0.parquet", 3),
+        ("events", "part-0.parquet", None),
+        ("sessions", "p.parquet", None),
+    ],
+)
+def test_a_lake_key_tells_its_place(table: str, name: str, hour: int | None) -> None:
     prefix = paths.lake_prefix(table, "2026-11-28", "r.2.1")
-    assert paths.parse_lake_key(prefix + "hour=03/part-0.parquet") == paths.LakePlace(
-        table, "2026-11-28", "r.2.1"
-    )
+    assert paths.parse_lake_key(prefix + name) == paths.LakePlace(table, "2026-11-28", "r.2.1", hour)
+
+
+def test_a_runs_key_tells_its_place() -> None:
+    of_plan = paths.RunPlace("r", 2, 1, "result.json")
+    assert paths.parse_run_key(paths.generation_key("r", 2, 1)) == of_plan
+    report = paths.RunPlace("r", 2, 1, "reports/x/index.html")
+    assert paths.parse_run_key(paths.report_key("r", 2, 1, "x/index.html")) == report
+    assert paths.parse_run_key(paths.run_result_key("r", 2)) == paths.RunPlace("r", 2, None, "result.json")
+    of_run = paths.RunPlace("r", 2, None, "reports/x.json")
+    assert paths.parse_run_key(paths.run_report_key("r", 2, "x.json")) == of_run
+    for key in (
+        "runs/r",
+        "runs/r/attempt=x/result.json",
+        "lake/r/attempt=1/result.json",
+        "runs/r/1/plan=1/x",
+    ):
+        assert paths.parse_run_key(key) is None
 
 
 @pytest.mark.parametrize(

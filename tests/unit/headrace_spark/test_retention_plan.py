@@ -25,6 +25,7 @@ from headrace_core.paths import (
 )
 from headrace_core.pipeline_run import RetentionParameters
 from headrace_spark.planning import DayState
+from headrace_spark.quality.report import METRICS_NAME
 from headrace_spark.retention_plan import Attempt, Doomed, Holdings, Object, RetentionPlan, plan_retention
 
 _DAY_MS = 86_400_000
@@ -183,7 +184,12 @@ def test_copies_of_rows_and_edges_go_with_the_staged_files_and_plans_stay() -> N
             run_report_key("retention", 1, "retention.json"),
             export_prefix("sessions", "x", 1) + "part-0.parquet",
         ]
-        others = [plan_key("daily", 1, 1), generation_key("daily", 1, 1), run_result_key("daily", 1)]
+        others = [
+            report_key("daily", 1, 1, METRICS_NAME),
+            plan_key("daily", 1, 1),
+            generation_key("daily", 1, 1),
+            run_result_key("daily", 1),
+        ]
         plan = _plan(objects=[_object(key, age_days) for key in (*copies, *others)])
         assert [doomed.key for doomed in plan.delete] == (copies if goes else [])
 

@@ -61,11 +61,12 @@ class ChainPosition:
 
 @dataclass(frozen=True, slots=True)
 class LakePlace:
-    """Where an object of the lake belongs: its table, its day (YYYY-MM-DD) and its generation."""
+    """Where an object of the lake belongs: its table, its day (YYYY-MM-DD), its generation and, of events, its hour (0 to 23)."""
 
     table: str
     event_date: str
     generation: str
+    hour: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,4 +256,4 @@ def parse_lake_key(key: str) -> LakePlace | None:
         return None
     if len(rest) < 3 or not rest[0].startswith("date=") or not rest[1].startswith("gen="):
         return None
-    return LakePlace(table, rest[0][len("date=") :], rest[1][len("gen=") :])
+    return LakePlace(table, rest[0][len("date=") :], rest[1][len("gen=") :], _number(rest[2], "hour="))

@@ -19,7 +19,15 @@ import msgspec
 
 from headrace_core.events import TimeQuality
 
-__all__ = ["FUTURE_TOLERANCE_US", "EventTime", "Instant", "UnreadableTime", "event_time", "is_zone", "read_time"]
+__all__ = [
+    "FUTURE_TOLERANCE_US",
+    "EventTime",
+    "Instant",
+    "UnreadableTime",
+    "event_time",
+    "is_zone",
+    "read_time",
+]
 
 _SECOND_US = 1_000_000
 _MINUTE_US = 60 * _SECOND_US

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 from headrace_core.pipeline_run import DailyParameters, DayResult, RunSpec
 from headrace_spark.context import Context
 from headrace_spark.day_job import day_job
-from headrace_spark.outcome import JobOutcome
+from headrace_spark.outcome import JobOutcome, totals
 from headrace_spark.planning import days_behind
 from headrace_spark.settling import DayJob, RunIdentity, settle_day
 
@@ -25,7 +25,7 @@ async def run(context: Context, spec: RunSpec) -> JobOutcome:
     results = [await _settle(context, job, identity, day) for day in named]
     others = await _others(job, context, named) if asked.catch_up else []
     results += [await _settle(context, job, identity, day) for day in others]
-    return JobOutcome(tuple(results), _totals(results))
+    return JobOutcome(tuple(results), totals(results))
 
 
 async def _settle(context: Context, job: DayJob, identity: RunIdentity, day: str) -> DayResult:
@@ -38,11 +38,3 @@ async def _others(job: DayJob, context: Context, named: list[str]) -> list[str]:
     """Days that have ended and are behind: late rows, a run that failed, a neighbour that changed."""
     today: date = datetime.fromtimestamp(context.clock.now_ms() / 1000, UTC).date()
     return days_behind(await job.lake.inputs(), ended_before=today, besides=named)
-
-
-def _totals(results: list[DayResult]) -> dict[str, int]:
-    totals = {"days": len(results), "days_swapped": sum(result.outcome == "swapped" for result in results)}
-    for result in results:
-        for name, count in result.counts.items():
-            totals[name] = totals.get(name, 0) + count
-    return totals
