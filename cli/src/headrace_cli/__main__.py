@@ -44,12 +44,15 @@ def demo(
     keep: Annotated[
         bool, typer.Option("--keep", help="Keep the data of an earlier demo in the folder.")
     ] = False,
+    daily: Annotated[
+        bool, typer.Option("--daily/--no-daily", help="Run the daily job on Spark in the end.")
+    ] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Start everything, send realistic traffic, show where every event went."""
+    """Start everything, send realistic traffic, show where every event went, make the day's sessions."""
     from headrace_cli.demo import DemoOptions, run_demo
 
-    options = DemoOptions(root.resolve(), events, seed, leave, as_json, fresh=not keep)
+    options = DemoOptions(root.resolve(), events, seed, leave, as_json, fresh=not keep, daily=daily)
     raise typer.Exit(asyncio.run(run_demo(options)))
 
 

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from headrace_cli.console import err, out, progress
 from headrace_cli.counts import Comparison, CountsClient, CountsView, compare
+from headrace_cli.demo_daily import run_daily, show_daily
 from headrace_cli.journal import Journal
 from headrace_cli.sender import HttpSender, SegmentLibrarySender, batches
 from headrace_cli.traffic import Channel, TrafficEvent, generate
@@ -43,6 +44,8 @@ class DemoOptions:
     exit_when_done: bool
     as_json: bool
     fresh: bool
+    daily: bool = True
+    """Whether the daily job runs in the end."""
 
 
 async def run_demo(options: DemoOptions) -> ExitCode:
@@ -56,7 +59,7 @@ async def run_demo(options: DemoOptions) -> ExitCode:
     began = time.monotonic()
     async with Installation(options.root, InstallationSettings(sources=(_SOURCE,))) as installation:
         err().print(f"Everything is up after {time.monotonic() - began:.1f} s.")
-        code = await _until(stop, _traffic(installation, options))
+        code = await _until(stop, _all(installation, options))
         if not options.exit_when_done and not stop.is_set():
             _say_what_next(installation)
             await stop.wait()
@@ -76,7 +79,25 @@ async def _until(stop: asyncio.Event, work: Coroutine[object, object, ExitCode])
     return ExitCode.RETRY_LATER
 
 
-async def _traffic(installation: Installation, options: DemoOptions) -> ExitCode:
+async def _all(installation: Installation, options: DemoOptions) -> ExitCode:
+    """The traffic, then the daily job; the first code that is not OK."""
+    code, report = await _traffic(installation, options)
+    if options.daily and code is ExitCode.OK:
+        end = await run_daily(installation)
+        code = end.code
+        report["daily"] = {
+            "state": end.run.state,
+            "sessions": end.sessions,
+            **(end.day.counts if end.day else {}),
+        }
+        if not options.as_json:
+            show_daily(end)
+    if options.as_json:
+        out().print_json(json.dumps(report))
+    return code
+
+
+async def _traffic(installation: Installation, options: DemoOptions) -> tuple[ExitCode, dict[str, object]]:
     journal = Journal(options.root / "journal.jsonl")
     async with httpx.AsyncClient(base_url=installation.api_url, timeout=10.0) as client:
         counts = CountsClient(client)
@@ -93,9 +114,19 @@ async def _traffic(installation: Installation, options: DemoOptions) -> ExitCode
         journal.close()
     lines = compare(journal, before, after)
     total_s = time.monotonic() - began
-    _summarise(options, journal=journal, lines=lines, after=after, sent_s=sent_s, total_s=total_s)
     good = after.reconciles and after.settled and all(line.equal for line in lines)
-    return ExitCode.OK if good else ExitCode.BAD_DATA
+    report: dict[str, object] = {
+        "accounted_for": good,
+        "lines": {line.name: {"journaled": line.journaled, "counted": line.counted} for line in lines},
+        "quarantine_reasons": after.quarantine_reasons,
+        "repeated_requests": journal.repeated_requests,
+        "sent_s": round(sent_s, 2),
+        "loaded_s": round(total_s, 2),
+        "failed_checks": [check for check in after.checks if not check["holds"]],
+    }
+    if not options.as_json:
+        _summarise(options, journal=journal, lines=lines, after=after, sent_s=sent_s, total_s=total_s)
+    return (ExitCode.OK if good else ExitCode.BAD_DATA), report
 
 
 async def _send_all(
@@ -192,18 +223,6 @@ def _summarise(
     total_s: float,
 ) -> None:
     good = after.reconciles and after.settled and all(line.equal for line in lines)
-    if options.as_json:
-        report = {
-            "accounted_for": good,
-            "lines": {line.name: {"journaled": line.journaled, "counted": line.counted} for line in lines},
-            "quarantine_reasons": after.quarantine_reasons,
-            "repeated_requests": journal.repeated_requests,
-            "sent_s": round(sent_s, 2),
-            "loaded_s": round(total_s, 2),
-            "failed_checks": [check for check in after.checks if not check["holds"]],
-        }
-        out().print_json(json.dumps(report))
-        return
     table = Table(
         "", "journaled by the sender", "counted by Headrace", "", title=f"{options.events:,} events"
     )

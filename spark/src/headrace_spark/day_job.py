@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 from headrace_core.clock import Clock
-from headrace_core.lake import Plan
 from headrace_runtime.kafka import KafkaConnection, KafkaLogReader
 from headrace_runtime.ports_store import ObjectStore
 from headrace_spark.driver import SparkDriver
 from headrace_spark.edges import EdgeSnapshot, read_edges
 from headrace_spark.funnels import DEFAULT_FUNNELS, Funnel, funnels_from
 from headrace_spark.lake_files import LakeFiles
-from headrace_spark.ports import EdgeSource, Made
+from headrace_spark.lake_store import LakeStore
+from headrace_spark.ports import EdgeSource
 from headrace_spark.progress import Progress
+from headrace_spark.quality.gate import Policy
+from headrace_spark.quality_gate import QualityGate
 from headrace_spark.settings import SparkSettings
 from headrace_spark.settling import DayJob
 from headrace_spark.spark_engine import SparkEngine
 from headrace_spark.store_lake import StoreLake
 from headrace_spark.warehouse_day import WarehouseDays
 
-__all__ = ["LogEdges", "OpenGate", "day_job"]
+__all__ = ["LogEdges", "day_job"]
 
 _EDGES_WITHIN_S = 60.0
 
@@ -32,6 +32,7 @@ def day_job(
     spark: SparkDriver,
     progress: Progress,
     *,
+    quality: Policy = "gate",
     edges: EdgeSource | None = None,
 ) -> DayJob:
     """The ports of one attempt. ``edges`` stand in for those of the brokers."""
@@ -41,7 +42,15 @@ def day_job(
         lake=StoreLake(store, clock, partitions=settings.partitions, deadline_s=deadline_s),
         edges=edges or LogEdges(settings),
         engine=SparkEngine(spark, files, progress, _funnels(settings)),
-        gate=OpenGate(),
+        gate=QualityGate(
+            spark,
+            files,
+            store,
+            LakeStore(store, deadline_s=deadline_s),
+            policy=quality,
+            partitions=settings.partitions,
+            deadline_s=deadline_s,
+        ),
         warehouse=WarehouseDays(
             settings.warehouse_dsn.get_secret_value(), store, store_deadline_s=deadline_s
         ),
@@ -70,11 +79,3 @@ class LogEdges:
             return await read_edges(reader, deadline_s=_EDGES_WITHIN_S)
         finally:
             await reader.stop(deadline_s=2.0)
-
-
-class OpenGate:
-    """`headrace_spark.ports.Gate` that lets every day pass."""
-
-    async def check(self, plan: Plan, made: Made) -> Collection[str]:
-        """No reports."""
-        return ()

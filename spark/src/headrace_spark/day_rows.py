@@ -38,7 +38,11 @@ class DayRows:
     address: Callable[[str], str]
 
     def known(self, session: SparkSession, of: DayInput | None = None) -> DataFrame:
-        """Every row of a day, of the plan's own by default: of its generation, and of the files which that lacks."""
+        """The rows of a day, of the plan's own by default, less those of suppressed subjects."""
+        return without_suppressed(self.all_known(session, of), self.suppressed)
+
+    def all_known(self, session: SparkSession, of: DayInput | None = None) -> DataFrame:
+        """Every row of a day: of its generation, and of the files which that lacks."""
         of = self.plan.day if of is None else of
         generation = self.generations.get(of.event_date)
         stored = self.lake(session, [file.key for file in generation.files("events")] if generation else [])
@@ -70,4 +74,4 @@ class DayRows:
                 DataFrame.unionByName, (self.known(session, other).select(*DEDUP_COLUMNS) for other in beside)
             )
             rows = deduplicate(rows, copies, date.fromisoformat(of.event_date), strategy=self.plan.dedup)
-        return without_suppressed(rows, self.suppressed)
+        return rows

@@ -100,3 +100,6 @@ class WarehouseDay(Protocol):
 
     async def apply(self, generation: Generation, sequence: int) -> Applied:
         """Bring the day to the generation, writing only what differs. Repeating it changes nothing."""
+
+    async def publish_customers(self, edges: EdgeSource) -> Mapping[str, int]:
+        """Write who is who as of now to customers and customer_aliases; what changed."""

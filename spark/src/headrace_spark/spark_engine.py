@@ -96,25 +96,31 @@ class _DayMaker:
         """The files of every table, made now or taken over."""
         taken = _taken_over(self._plan, self._generations.get(self._plan.day.event_date))
         self._keys |= {table: [file.key for file in files] for table, files in taken.items()}
-        rows_in = None
+        counts: dict[str, int] = {}
         if "events" not in taken:
-            rows_in = await self._count()
+            counts |= await self._count()
             await self._write("events", self._events, partition_by=("hour",))
             await self._write_rollups()
         if "sessions" not in taken:
             await self._write_sessions()
         await self._write("cohorts", self._cohorts)
         tables = taken | await self._kept()
-        counts = {f"{table}_rows": sum(file.rows for file in files) for table, files in tables.items()}
-        if rows_in is not None:
-            counts |= {"rows_in": rows_in, "rows_removed": rows_in - counts["events_rows"]}
+        counts |= {f"{table}_rows": sum(file.rows for file in files) for table, files in tables.items()}
+        if "rows_in" in counts:
+            counts["rows_removed"] = counts["rows_in"] - counts["rows_suppressed"] - counts["events_rows"]
         return Made(tables, counts)
 
-    async def _count(self) -> int:
+    async def _count(self) -> dict[str, int]:
+        """Rows that the plan knows of its day, how many of them the generation before has, and how many are suppressed."""
+        before = self._generations.get(self._plan.day.event_date)
         with self._engine.progress.stage("count") as stage:
-            rows: int = await self._engine.spark.run(lambda session: self._rows.known(session).count())
-            stage.rows = rows
-        return rows
+            known = await self._engine.spark.run(lambda session: self._rows.all_known(session).count())
+            kept = known
+            if self._rows.suppressed:
+                kept = await self._engine.spark.run(lambda session: self._rows.known(session).count())
+            stage.rows = known
+        previous = sum(file.rows for file in before.files("events")) if before else 0
+        return {"rows_in": known, "rows_previous": previous, "rows_suppressed": known - kept}
 
     async def _kept(self) -> Files:
         """Describe all that was written; a table without rows has no files."""

@@ -14,10 +14,10 @@ from headrace_core.errors import ExitCode
 from headrace_core.identity import Edge, EdgeOp, EdgeRecord, edge_record, resolve
 from headrace_loader.load import load_files
 from headrace_loader.migrate import migrate
-from headrace_loader.warehouse_customers import Written, write_customers
 from headrace_loader.warehouse_postgres import PostgresWarehouse
 from headrace_local.stack import LocalStack
 from headrace_runtime.warehouse import PostgresConnection
+from headrace_runtime.warehouse_customers import Written, write_customers
 
 _QUERY = "SELECT event_id, customer_id, identity_status FROM analytics.events_resolved ORDER BY event_id"
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import msgspec
 
 from headrace_core.errors import HeadraceError, Unavailable
-from headrace_loader.customers_command import CustomersSettings, publish_customers
+from headrace_loader.customers_command import CustomersSettings, publish
 from headrace_loader.load_discovery import LoadDiscovery
 from headrace_loader.load_notes import LoadedNotes, StagedHints
 from headrace_loader.load_plan import LoadLimits
@@ -115,7 +115,7 @@ def migrate_command() -> int:
 def customers_command() -> int:
     """`customers`: write who is who, and tell what changed as JSON; the exit code."""
     settings = load_settings(CustomersSettings)
-    return _told(lambda: msgspec.json.encode(asyncio.run(publish_customers(settings))).decode())
+    return _told(lambda: msgspec.json.encode(asyncio.run(publish(settings))).decode())
 
 
 def release_command(keys: Sequence[str], *, everything: bool) -> int:

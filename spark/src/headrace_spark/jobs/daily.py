@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 
+from headrace_core.errors import RetryLater
 from headrace_core.pipeline_run import DailyParameters, DayResult, RunSpec
 from headrace_spark.context import Context
 from headrace_spark.day_job import day_job
@@ -20,18 +21,30 @@ async def run(context: Context, spec: RunSpec) -> JobOutcome:
     identity = RunIdentity(
         "daily", context.attempt.run, context.attempt.attempt, context.ends_by_ms, dry_run=spec.dry_run
     )
-    job = day_job(context.settings, context.store, context.clock, context.spark, context.progress)
+    job = day_job(
+        context.settings, context.store, context.clock, context.spark, context.progress, quality=asked.quality
+    )
     named = [day.isoformat() for day in spec.days()]
     results = [await _settle(context, job, identity, day) for day in named]
     others = await _others(job, context, named) if asked.catch_up else []
     results += [await _settle(context, job, identity, day) for day in others]
-    return JobOutcome(tuple(results), totals(results))
+    counts = {} if spec.dry_run else await _publish_customers(context, job)
+    return JobOutcome(tuple(results), {**totals(results), **counts})
 
 
 async def _settle(context: Context, job: DayJob, identity: RunIdentity, day: str) -> DayResult:
     result = await settle_day(job, identity, day)
     context.finish_day(result)
     return result
+
+
+async def _publish_customers(context: Context, job: DayJob) -> dict[str, int]:
+    """Who is who as of now, which events_resolved shows beside every row (rule B5)."""
+    with context.progress.stage("customers"):
+        try:
+            return dict(await job.warehouse.publish_customers(job.edges))
+        except RetryLater:
+            return {}  # another run does it just now, from edges as new as these
 
 
 async def _others(job: DayJob, context: Context, named: list[str]) -> list[str]:

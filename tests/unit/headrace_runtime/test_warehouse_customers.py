@@ -1,7 +1,7 @@
 """Alias rows in COPY's text format."""
 
 from headrace_core.identity import AliasRow
-from headrace_loader.warehouse_customers import copy_lines
+from headrace_runtime.warehouse_customers import copy_lines
 
 
 def _row(alias: str, valid_from: int = 0) -> AliasRow:

@@ -1,0 +1,108 @@
+"""The gate of a day's job: what was made is measured, compared with the days before, and reported beside the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import date
+
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F  # noqa: N812 - the field's name for it
+
+from headrace_core.lake import Plan
+from headrace_core.manifest import Manifest
+from headrace_core.paths import report_key
+from headrace_runtime.manifest_chain import read_chains
+from headrace_runtime.ports_store import ObjectStore
+from headrace_spark.driver import SparkDriver
+from headrace_spark.lake_files import LakeFiles
+from headrace_spark.lake_store import LakeStore
+from headrace_spark.ports import Made
+from headrace_spark.quality.gate import Policy, stop_reason
+from headrace_spark.quality.history import read_history
+from headrace_spark.quality.inspection import Inspection, inspect_day
+from headrace_spark.quality.metrics import GivenCounts
+from headrace_spark.transforms.rows import day_start_us, lake_schema
+
+__all__ = ["QualityGate"]
+
+_DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class QualityGate:
+    """`headrace_spark.ports.Gate`. Policy ``off`` measures nothing; the day then is no history for later ones."""
+
+    spark: SparkDriver
+    files: LakeFiles
+    store: ObjectStore
+    lake: LakeStore
+    policy: Policy
+    partitions: int
+    deadline_s: float
+
+    async def check(self, plan: Plan, made: Made) -> Collection[str]:
+        """See `headrace_spark.ports.Gate`. A plan that took its events over has nothing new to check."""
+        if self.policy == "off" or "rows_in" not in made.counts or not made.tables["events"]:
+            return ()
+        inspection = await self._inspect(plan, made)
+        reports = await self._store(plan, inspection.files)
+        if stop := stop_reason(inspection.report, self.policy):
+            raise stop
+        return reports
+
+    async def _inspect(self, plan: Plan, made: Made) -> Inspection:
+        day = date.fromisoformat(plan.day.event_date)
+        history = await read_history(self.store, self.lake, day, deadline_s=self.deadline_s)
+        verdicts = await self._verdicts(day)
+        given = GivenCounts(
+            rows_previous=made.counts["rows_previous"],
+            rows_read=made.counts["rows_in"] - made.counts["rows_previous"],
+            duplicates=made.counts["rows_removed"],
+            suppressed=made.counts["rows_suppressed"],
+            records_deduplicated=verdicts.get("accepted", 0) + verdicts.get("duplicate", 0),
+            duplicates_at_dedup=verdicts.get("duplicate", 0),
+        )
+        addresses = [self.files.address(file.key) for file in made.tables["events"]]
+        return await self.spark.run(
+            lambda session: inspect_day(
+                session.read.schema(lake_schema()).parquet(*addresses), day, given=given, history=history
+            )
+        )
+
+    async def _verdicts(self, day: date) -> Mapping[str, int]:
+        """How many raw records dedup decided on the day, by verdict, as far as the verdicts are archived."""
+        chains = await read_chains(self.store, "verdicts", self.partitions, deadline_s=self.deadline_s)
+        start_us = day_start_us(day)
+        keys = [
+            file.key
+            for chain in chains.values()
+            for manifest in chain
+            if _touches(manifest, start_us // 1000)
+            for file in manifest.files
+        ]
+        addresses = [self.files.address(key) for key in keys]
+        return await self.spark.run(lambda session: _counted(session, addresses, start_us)) if keys else {}
+
+    async def _store(self, plan: Plan, files: Mapping[str, bytes]) -> tuple[str, ...]:
+        made = plan.id
+        keys = {name: report_key(made.run, made.attempt, made.plan, name) for name in sorted(files)}
+        for name, key in keys.items():
+            await self.store.put(key, files[name], deadline_s=self.deadline_s)
+        return tuple(keys.values())
+
+
+def _touches(manifest: Manifest, start_ms: int) -> bool:
+    """Whether blocks of the manifest may have been appended on the day."""
+    if manifest.first_append_ms is None or manifest.last_append_ms is None:
+        return False
+    return manifest.first_append_ms < start_ms + _DAY_MS and manifest.last_append_ms >= start_ms
+
+
+def _counted(session: SparkSession, addresses: list[str], start_us: int) -> dict[str, int]:
+    start = F.timestamp_micros(F.lit(start_us))
+    end = F.timestamp_micros(F.lit(start_us + _DAY_MS * 1000))
+    decided = session.read.parquet(*addresses).where(
+        (F.col("decided_ts") >= start) & (F.col("decided_ts") < end)
+    )
+    return {row["verdict"]: row["count"] for row in decided.groupBy("verdict").count().collect()}
