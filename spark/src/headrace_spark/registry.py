@@ -21,6 +21,7 @@ Job = Callable[["Context", RunSpec], Awaitable["JobOutcome"]]
 
 REGISTRY: Mapping[JobName, str] = MappingProxyType(
     {
+        "archive": "headrace_spark.jobs.archive",
         "compact": "headrace_spark.jobs.compact",
         "daily": "headrace_spark.jobs.daily",
         "export": "headrace_spark.jobs.export",

