@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(900)]
 _D = datetime(2026, 11, 20, tzinfo=UTC)
 _DAY = "2026-11-20"
 _TABLES: tuple[LakeTable, ...] = ("sessions", "funnels", "cohorts", "finance_daily", "user_day", "events_day")
-_HISTORIES = int(os.environ.get("HEADRACE_DAY_HISTORIES", "2"))
+_HISTORIES = int(os.environ.get("HEADRACE_DAY_HISTORIES", "1"))
 """A campaign sets more."""
 
 
