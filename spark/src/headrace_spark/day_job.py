@@ -14,6 +14,7 @@ from headrace_spark.ports import EdgeSource
 from headrace_spark.progress import Progress
 from headrace_spark.quality.gate import Policy
 from headrace_spark.quality_gate import QualityGate
+from headrace_spark.revised_rows import RowRevision
 from headrace_spark.settings import SparkSettings
 from headrace_spark.settling import DayJob
 from headrace_spark.spark_engine import SparkEngine
@@ -34,14 +35,15 @@ def day_job(
     *,
     quality: Policy = "gate",
     edges: EdgeSource | None = None,
+    revision: RowRevision | None = None,
 ) -> DayJob:
-    """The ports of one attempt. ``edges`` stand in for those of the brokers."""
+    """The ports of one attempt. ``edges`` stand in for those of the brokers; ``revision`` is a reprocess's."""
     deadline_s = settings.store_deadline_s
     files = LakeFiles(spark, store, bucket=settings.s3_bucket, deadline_s=deadline_s)
     return DayJob(
         lake=StoreLake(store, clock, partitions=settings.partitions, deadline_s=deadline_s),
         edges=edges or LogEdges(settings),
-        engine=SparkEngine(spark, files, progress, _funnels(settings)),
+        engine=SparkEngine(spark, files, progress, _funnels(settings), revision),
         gate=QualityGate(
             spark,
             files,

@@ -12,6 +12,7 @@ from pyspark.sql.types import StructType
 
 from headrace_core.lake import DayInput, Generation, Plan
 from headrace_spark.ports import Suppressions
+from headrace_spark.revised_rows import RowRevision
 from headrace_spark.suppression import without_suppressed
 from headrace_spark.transforms.dedup import DEDUP_COLUMNS, deduplicate
 from headrace_spark.transforms.rows import as_table, lake_schema, of_day, staged_schema, with_day
@@ -30,12 +31,14 @@ def read_files(
 
 @dataclass(frozen=True, slots=True)
 class DayRows:
-    """``generations`` are those that the plan's pointers name, by day; ``address`` makes of a key what Spark reads."""
+    """``generations`` are those that the plan's pointers name, by day; ``address`` makes of a key what Spark reads. With a
+    revision every day's rows are those that it leaves."""
 
     plan: Plan
     generations: Mapping[str, Generation]
     suppressed: Suppressions
     address: Callable[[str], str]
+    revision: RowRevision | None = None
 
     def known(self, session: SparkSession, of: DayInput | None = None) -> DataFrame:
         """The rows of a day, of the plan's own by default, less those of suppressed subjects."""
@@ -44,8 +47,11 @@ class DayRows:
     def all_known(self, session: SparkSession, of: DayInput | None = None) -> DataFrame:
         """Every row of a day: of its generation, and of the files which that lacks."""
         of = self.plan.day if of is None else of
-        generation = self.generations.get(of.event_date)
-        stored = self.lake(session, [file.key for file in generation.files("events")] if generation else [])
+        rows = self._unrevised(session, of)
+        return rows if self.revision is None else self.revision.applied(session, rows, of.event_date)
+
+    def _unrevised(self, session: SparkSession, of: DayInput) -> DataFrame:
+        stored = self._stored(session, of.event_date)
         if not of.read:
             return stored
         new = read_files(session, [file.key for file in of.read], staged_schema(), self.address)
@@ -54,7 +60,16 @@ class DayRows:
 
     def of_the_day(self, session: SparkSession) -> DataFrame:
         """The rows of the plan's day that stay (rule L2)."""
-        return self._staying(session, self.plan.day)
+        rows = self._staying(session, self.plan.day)
+        if self.revision is None:
+            return rows
+        day = self.plan.day.event_date
+        leaving = self.revision.leaving(session, self._stored(session, day), day)
+        return rows.unionByName(without_suppressed(leaving, self.suppressed))
+
+    def _stored(self, session: SparkSession, day: str) -> DataFrame:
+        generation = self.generations.get(day)
+        return self.lake(session, [file.key for file in generation.files("events")] if generation else [])
 
     def around(self, session: SparkSession, of_the_day: Sequence[str]) -> DataFrame:
         """The day's rows as they were stored, with the neighbours' rows that stay."""

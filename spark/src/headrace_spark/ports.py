@@ -6,15 +6,33 @@ simulated ones, so that what decides about a day (`headrace_spark.settling`) is 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from headrace_core.lake import Generation, LakeFile, LakeTable, Plan, SeenPointer
 from headrace_spark.edges import EdgeSnapshot
-from headrace_spark.planning import Inputs
+from headrace_spark.planning import DayState, Inputs
 
-__all__ = ["Applied", "DayEngine", "EdgeSource", "Gate", "Lake", "Made", "Suppressions", "WarehouseDay"]
+__all__ = [
+    "REQUEST_LIVES_MS",
+    "Applied",
+    "DayEngine",
+    "EdgeSource",
+    "Gate",
+    "Lake",
+    "LakeRecords",
+    "Made",
+    "PlannedAttempt",
+    "SubjectRows",
+    "Suppressions",
+    "WarehouseDay",
+    "WarehouseSubjects",
+]
+
+REQUEST_LIVES_MS = 900_000
+"""A swap that was sent before ``ends_by`` may be carried out after it, if the network or the store held it back; and an
+attempt may fail without learning what became of its swap. No request lives for a quarter of an hour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +63,31 @@ class Applied:
     counts: Mapping[str, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class PlannedAttempt:
+    """An attempt of a run as its folder shows it: its plans, the latest ``ends_by`` among them, and whether a result says
+    that it reached its end."""
+
+    run: str
+    attempt: int
+    plans: tuple[Plan, ...]
+    succeeded: bool
+
+    @property
+    def ends_by_ms(self) -> int:
+        """Past it the attempt swaps nothing."""
+        return max((plan.ends_by_ms for plan in self.plans), default=0)
+
+    @property
+    def days(self) -> frozenset[str]:
+        """The days that it planned."""
+        return frozenset(plan.day.event_date for plan in self.plans)
+
+    def may_swap(self, now_ms: int) -> bool:
+        """Whether a swap of it may still happen: only one that reached its end has had an answer to each."""
+        return not self.succeeded and now_ms <= self.ends_by_ms + REQUEST_LIVES_MS
+
+
 class Lake(Protocol):
     """Chains, pointers, plans and generations. Raises StoreUnavailable, BadData, ConfigurationError."""
 
@@ -59,6 +102,22 @@ class Lake(Protocol):
 
     async def swap(self, generation: Generation, seen: SeenPointer | None) -> int | None:
         """Make the generation the day's current one; its sequence, one above ``seen``. None: the pointer is another now."""
+
+
+class LakeRecords(Protocol):
+    """What runs left behind. Raises StoreUnavailable, BadData."""
+
+    async def days(self) -> Sequence[str]:
+        """The days that have a pointer, oldest first."""
+
+    async def state(self, day: str) -> DayState:
+        """One day's state, as it is now."""
+
+    async def history(self, day: str) -> Sequence[Generation]:
+        """The day's generations that are still kept, the current one first, each followed by the one before it."""
+
+    async def attempts(self, run: str | None = None) -> Sequence[PlannedAttempt]:
+        """Every attempt that has stored a plan; of one run, or of all that are kept."""
 
 
 class EdgeSource(Protocol):
@@ -82,6 +141,13 @@ class DayEngine(Protocol):
         Raises BadData where a file is torn or foreign."""
 
 
+class SubjectRows(Protocol):
+    """Looks for subjects in the lake."""
+
+    async def holds(self, generation: Generation, subjects: Suppressions) -> bool:
+        """Whether the generation has a row of any of these subjects."""
+
+
 class Gate(Protocol):
     """Looks at what was made before anybody else may."""
 
@@ -103,3 +169,14 @@ class WarehouseDay(Protocol):
 
     async def publish_customers(self, edges: EdgeSource) -> Mapping[str, int]:
         """Write who is who as of now to customers and customer_aliases; what changed."""
+
+
+class WarehouseSubjects(Protocol):
+    """What an erasure does in the warehouse (rules E1 and E2). Both calls may be repeated."""
+
+    async def suppress(self, subjects: Suppressions) -> None:
+        """Add to the suppression list, in a transaction of its own."""
+
+    async def delete(self, subjects: Suppressions) -> Mapping[str, int]:
+        """Delete the subjects' rows of every table, in one transaction whose first step is the writer's lock: what a load
+        decided before the subjects were suppressed is committed by then, and goes too. Rows deleted by table."""

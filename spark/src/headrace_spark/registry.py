@@ -26,6 +26,7 @@ REGISTRY: Mapping[JobName, str] = MappingProxyType(
         "daily": "headrace_spark.jobs.daily",
         "export": "headrace_spark.jobs.export",
         "quality": "headrace_spark.jobs.quality",
+        "reprocess": "headrace_spark.jobs.reprocess",
         "retention": "headrace_spark.jobs.retention",
     }
 )

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from pydantic import Field
 
-from headrace_runtime.settings import KafkaSettings, StoreSettings, WarehouseSettings
+from headrace_runtime.settings import KafkaSettings, MappingSettings, StoreSettings, WarehouseSettings
 
 __all__ = ["SparkSettings"]
 
 
-class SparkSettings(KafkaSettings, StoreSettings, WarehouseSettings):
+class SparkSettings(KafkaSettings, StoreSettings, WarehouseSettings, MappingSettings):
     """One job. Where the master is not local, processes, memory and jars are what spark-defaults.conf says."""
 
     shutdown_grace_s: float = Field(18.0, gt=0, description="Seconds from SIGTERM to a forced end.")

@@ -12,16 +12,27 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
+import msgspec
+
 from headrace_core.clock import Clock
-from headrace_core.errors import RetryLater
+from headrace_core.errors import BadData, RetryLater
 from headrace_core.lake import Generation, Plan, PlanId
 from headrace_core.paths import edges_key
 from headrace_core.pipeline_run import DayResult
 from headrace_spark.edges import EdgeSnapshot
-from headrace_spark.planning import Inputs, is_current, make_plan
+from headrace_spark.planning import Inputs, is_current, make_plan, neighbours_of
 from headrace_spark.ports import Applied, DayEngine, EdgeSource, Gate, Lake, Made, WarehouseDay
 
-__all__ = ["MOST_PLANS_PER_DAY", "DayJob", "RunIdentity", "check_plan_time", "lost_swaps", "settle_day"]
+__all__ = [
+    "MOST_PLANS_PER_DAY",
+    "DayJob",
+    "Revision",
+    "RunIdentity",
+    "check_plan_time",
+    "check_time",
+    "lost_swaps",
+    "settle_day",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -59,25 +70,62 @@ class DayJob:
     stage: Callable[[str], AbstractContextManager[object]] = nullcontext
 
 
-async def settle_day(job: DayJob, run: RunIdentity, day: str) -> DayResult:
-    """One day, brought up to date in lake and warehouse. Raises RetryLater where other runs keep swapping it, or the
-    run's time is over; BadData where the gate stops it; Unavailable where a dependency does not answer."""
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """Why a day is made anew though nothing new came in: a reprocess or an erasure changes rows that it holds.
+
+    ``contains`` are keys of staged files whose rows enter the day by the revision. ``reads_new`` off: files that the day
+    does not contain wait for a daily.
+    """
+
+    contains: frozenset[str] = frozenset()
+    reads_new: bool = True
+
+
+async def settle_day(
+    job: DayJob, run: RunIdentity, day: str, *, revision: Revision | None = None
+) -> DayResult:
+    """One day, brought up to date in lake and warehouse; with a revision it is made anew in any case, by an engine that
+    knows what changes. Raises RetryLater where other runs keep swapping it, or the run's time is over; BadData where the
+    gate stops it; Unavailable where a dependency does not answer."""
     for _ in range(MOST_PLANS_PER_DAY):
-        inputs, edges = await job.lake.inputs(), await job.edges.read()
-        if _has_nothing(inputs, day):
-            return DayResult(
-                event_date=day, outcome="unchanged", why="No staged file holds a row of the day."
-            )
-        if _is_settled(inputs, day, edges):
-            return await _apply_current(job, run, inputs, day)
-        plan = _plan(job, run, inputs, day, edges)
-        if run.dry_run:
-            return _planned(plan)
-        await job.lake.store_plan(plan, edges)
-        if result := await _carry_out(job, inputs, plan, edges):
-            return result
+        inputs = await job.lake.inputs()
+        try:
+            if result := await _settle(job, run, day, inputs, revision):
+                return result
+        except BadData:
+            if not await _has_moved(job, inputs, day):
+                raise
         _log.info("Another run swapped the day first: planning anew.", extra={"day": day})
     raise lost_swaps(day)
+
+
+async def _settle(
+    job: DayJob, run: RunIdentity, day: str, inputs: Inputs, revision: Revision | None
+) -> DayResult | None:
+    """One plan of the day; its result, or None where the pointer was swapped meanwhile."""
+    edges = await job.edges.read()
+    if revision is None and _has_nothing(inputs, day):
+        return DayResult(event_date=day, outcome="unchanged", why="No staged file holds a row of the day.")
+    if revision is None and _is_settled(inputs, day, edges):
+        return await _apply_current(job, run, inputs, day)
+    plan = _plan(job, run, inputs, day, edges)
+    if revision is not None:
+        read = plan.day.read if revision.reads_new else ()
+        day_input = msgspec.structs.replace(plan.day, read=read)
+        plan = msgspec.structs.replace(plan, day=day_input, revises=True)
+    if run.dry_run:
+        return _planned(plan)
+    await job.lake.store_plan(plan, edges)
+    return await _carry_out(job, run, _Work(plan, inputs, edges, revision))
+
+
+async def _has_moved(job: DayJob, inputs: Inputs, day: str) -> bool:
+    """Whether a pointer that a plan of the day read is another one now. Then a file that was bad may only be gone: an
+    erasure deletes the generations that it replaced."""
+    now = await job.lake.inputs()
+    days = {day, *neighbours_of(day), *inputs.earlier(day)}
+    return any(inputs.state(each).pointer != now.state(each).pointer for each in days)
 
 
 def lost_swaps(day: str) -> RetryLater:
@@ -86,7 +134,7 @@ def lost_swaps(day: str) -> RetryLater:
         f"The generation of {day} was swapped by other runs {MOST_PLANS_PER_DAY} times in a row.",
         why="Several runs of the day are at work at once.",
         fix="Nothing: the run is tried again. To see who they are: headrace run list.",
-        code="swap_lost",
+        code="lost_swaps",
     )
 
 
@@ -120,18 +168,30 @@ def _planned(plan: Plan) -> DayResult:
     return DayResult(event_date=plan.day.event_date, outcome="planned", counts=counts)
 
 
-async def _carry_out(job: DayJob, inputs: Inputs, plan: Plan, edges: EdgeSnapshot) -> DayResult | None:
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """A stored plan, and what it was made from."""
+
+    plan: Plan
+    inputs: Inputs
+    edges: EdgeSnapshot
+    revision: Revision | None
+
+
+async def _carry_out(job: DayJob, run: RunIdentity, work: _Work) -> DayResult | None:
     """The day's result; None where the pointer was swapped meanwhile."""
+    plan = work.plan
     suppressed = await job.warehouse.suppressed()
-    made = await job.engine.make(plan, _generations(inputs, plan), edges, suppressed)
+    made = await job.engine.make(plan, _generations(work.inputs, plan), work.edges, suppressed)
     with job.stage("quality"):
         reports = await job.gate.check(plan, made)
-    generation = _generation(inputs, plan, made, job.clock.now_ms())
+    generation = _generation(work, made, job.clock.now_ms())
     await job.lake.store_generation(generation)
-    check_plan_time(plan, job.clock)
+    check_time(job, run, plan.day.event_date)
     sequence = await job.lake.swap(generation, plan.day.pointer)
     if sequence is None:
         return None
+    check_time(job, run, plan.day.event_date)
     applied = await _apply(job, generation, sequence)
     return DayResult(
         event_date=generation.event_date,
@@ -148,19 +208,21 @@ def _generations(inputs: Inputs, plan: Plan) -> Mapping[str, Generation]:
     return {day: generation for day in days if (generation := inputs.state(day).generation) is not None}
 
 
-def _generation(inputs: Inputs, plan: Plan, made: Made, made_ms: int) -> Generation:
-    state = inputs.state(plan.day.event_date)
+def _generation(work: _Work, made: Made, made_ms: int) -> Generation:
+    plan, revision = work.plan, work.revision
+    state = work.inputs.state(plan.day.event_date)
+    entered = frozenset[str]() if revision is None else revision.contains
     return Generation(
         id=plan.id,
         job=plan.job,
         event_date=plan.day.event_date,
         previous=None if plan.day.pointer is None else plan.day.pointer.result,
-        contains=tuple(sorted(state.contains | {file.key for file in plan.day.read})),
+        contains=tuple(sorted(state.contains | entered | {file.key for file in plan.day.read})),
         seen=plan.seen,
         tables=dict(made.tables),
         counts=dict(made.counts),
         edges_offset=plan.edges_offset,
-        revision=state.revision,
+        revision=state.revision if revision is None else plan.id.generation,
         versions=plan.versions,
         made_ms=made_ms,
     )
@@ -168,12 +230,21 @@ def _generation(inputs: Inputs, plan: Plan, made: Made, made_ms: int) -> Generat
 
 def check_plan_time(plan: Plan, clock: Clock) -> None:
     """RetryLater where the plan's ``ends_by`` is past: to be called right before its swap."""
-    if clock.now_ms() <= plan.ends_by_ms:
-        return
-    raise RetryLater(
-        f"The run's time is over; {plan.day.event_date} keeps the generation that it has.",
-        why="A plan swaps nothing past its ends_by: an erasure counts on that.",
-        fix="Give the run a longer deadlineSeconds or a larger size.",
+    if clock.now_ms() > plan.ends_by_ms:
+        raise _too_late(plan.day.event_date)
+
+
+def check_time(job: DayJob, run: RunIdentity, day: str) -> None:
+    """RetryLater where the run's time is over: before a swap, and before rows are written (rule B1)."""
+    if job.clock.now_ms() > run.ends_by_ms:
+        raise _too_late(day)
+
+
+def _too_late(day: str) -> RetryLater:
+    return RetryLater(
+        f"The run's time is over before {day} was done.",
+        why="A plan swaps nothing and writes no rows past its ends_by: an erasure counts on that.",
+        fix="Give the run a longer deadlineSeconds or a larger size. The next attempt goes on where this one stopped.",
         code="run_too_late",
     )
 
@@ -185,6 +256,7 @@ async def _apply_current(job: DayJob, run: RunIdentity, inputs: Inputs, day: str
     assert state.generation is not None
     counts: Mapping[str, int] = {}
     if not run.dry_run and await job.warehouse.sequence(day) < state.pointer.sequence:
+        check_time(job, run, day)
         counts = (await _apply(job, state.generation, state.pointer.sequence)).counts
     return DayResult(
         event_date=day,

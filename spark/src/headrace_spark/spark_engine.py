@@ -26,6 +26,7 @@ from headrace_spark.lake_files import LakeFiles
 from headrace_spark.planning import LATER, neighbours_of
 from headrace_spark.ports import Made, Suppressions
 from headrace_spark.progress import Progress
+from headrace_spark.revised_rows import RowRevision
 from headrace_spark.transforms.cohorts import cohorts
 from headrace_spark.transforms.finance import finance_daily
 from headrace_spark.transforms.funnels import funnels
@@ -57,12 +58,13 @@ Files = dict[LakeTable, tuple[LakeFile, ...]]
 
 @dataclass(frozen=True, slots=True)
 class SparkEngine:
-    """`headrace_spark.ports.DayEngine`."""
+    """`headrace_spark.ports.DayEngine`. ``revision`` is what a reprocess makes of stored rows."""
 
     spark: SparkDriver
     files: LakeFiles
     progress: Progress
     funnels: Sequence[Funnel]
+    revision: RowRevision | None = None
 
     async def make(
         self, plan: Plan, generations: Mapping[str, Generation], edges: EdgeSnapshot, suppressed: Suppressions
@@ -88,7 +90,7 @@ class _DayMaker:
         self._day = date.fromisoformat(plan.day.event_date)
         self._generations = generations
         self._aliases = [(row.user_key, row.customer_id) for row in resolution.aliases]
-        self._rows = DayRows(plan, generations, suppressed, engine.files.address)
+        self._rows = DayRows(plan, generations, suppressed, engine.files.address, engine.revision)
         self._written: dict[LakeTable, list[ObjectInfo]] = {}
         self._keys: dict[LakeTable, list[str]] = {}
 
@@ -207,7 +209,7 @@ class _DayMaker:
 
 def _taken_over(plan: Plan, before: Generation | None) -> Files:
     """The files of the generation before that the plan would only write again."""
-    if before is None or plan.day.read or before.edges_offset != plan.edges_offset:
+    if before is None or plan.revises or plan.day.read or before.edges_offset != plan.edges_offset:
         return {}
     taken: Files = {table: before.files(table) for table in _OF_THE_DAY}
     beside = [*neighbours_of(plan.day.event_date), LATER]

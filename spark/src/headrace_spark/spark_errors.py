@@ -17,7 +17,7 @@ _DENIED = re.compile(
 )
 _TORN = re.compile(
     r"is not a Parquet file|CANNOT_READ_FILE_FOOTER|FAILED_READ_FILE|ParquetDecodingException"
-    r"|FileNotFoundException|FILE_NOT_EXIST|PATH_NOT_FOUND|could not be decoded"
+    r"|FileNotFoundException|FILE_NOT_EXIST|PATH_NOT_FOUND|could not be decoded|errors\.BadData"
 )
 _AWAY = re.compile(
     r"java\.net\.\w+Exception|SocketTimeoutException|UnknownHostException|SdkClientException|AWSClientIOException"

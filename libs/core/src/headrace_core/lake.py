@@ -114,7 +114,7 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     before and one after; ``seen`` is how these look, which a later plan compares. ``earlier`` names the generations in which
     users of the day may have been seen first. ``chain_ends`` says per partition up to
     where the chain was read; ``edges`` is the object that holds the identity edges, read up to the offset ``edges_offset``;
-    past ``ends_by_ms`` the plan swaps nothing.
+    past ``ends_by_ms`` the plan swaps nothing. ``revises``: rows that the day holds already change (reprocess, erase).
     """
 
     version: Literal[1] = 1
@@ -129,6 +129,7 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     edges_offset: int = 0
     versions: Versions = Versions()
     dedup: Literal["broadcast", "hash"] = "broadcast"
+    revises: bool = False
     made_ms: int
     ends_by_ms: int
 

@@ -33,6 +33,7 @@ __all__ = [
     "RunSpec",
     "Stage",
     "check_run_name",
+    "decode_result",
     "decode_spec",
     "encode_run",
 ]
@@ -67,9 +68,14 @@ class DailyParameters(_Block, frozen=True, kw_only=True):
 
 
 class ReprocessParameters(_Block, frozen=True, kw_only=True):
-    """``undo`` names the run whose generations are taken back instead; refused where a later generation followed."""
+    """``undo`` names the run whose generations are taken back instead; refused where a later generation followed.
+
+    ``mappings``, each a ``name@version``, read the rows of all versions of their names; other rows are read by the version
+    that they were sent for.
+    """
 
     undo: str | None = None
+    mappings: tuple[Annotated[str, msgspec.Meta(pattern=r"^[^@]+@[^@]+$")], ...] = ()
     samples: Annotated[int, msgspec.Meta(ge=0, le=1_000)] = 20
     """Changed rows that a dry run shows."""
 
@@ -204,7 +210,8 @@ def _check(spec: RunSpec) -> None:
     if spec.interval is not None and not 0 < len(spec.days()) <= _MOST_DAYS:
         raise ValueError(f"the interval must hold 1 to {_MOST_DAYS} days; end is not part of it")
     spec.days()  # a date that the calendar does not have is a ValueError
-    if spec.job in _NEEDS_DAYS and spec.date is None and spec.interval is None:
+    is_undo = spec.reprocess is not None and spec.reprocess.undo is not None
+    if spec.job in _NEEDS_DAYS and spec.date is None and spec.interval is None and not is_undo:
         raise ValueError(f"{spec.job} needs a date or an interval")
     if spec.job in ("erase", "export") and getattr(spec, spec.job) is None:
         raise ValueError(f"{spec.job} needs its parameters")
@@ -271,3 +278,19 @@ class RunResult(_Block, frozen=True, kw_only=True):
     error: RunError | None = None
     started_ms: int
     ended_ms: int
+
+
+_decode_result = msgspec.json.Decoder(RunResult).decode
+
+
+def decode_result(data: bytes) -> RunResult:
+    """Bytes of an attempt's result; BadData where they are none."""
+    try:
+        return _decode_result(data)
+    except msgspec.MsgspecError as error:
+        raise BadData(
+            "The result of a run cannot be read.",
+            why=str(error),
+            fix="Restore the object from its bucket version.",
+            code="result_unreadable",
+        ) from error

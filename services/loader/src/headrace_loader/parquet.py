@@ -6,7 +6,6 @@ column is moved out: the caller gets it as overflow objects, and a reference sta
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -20,12 +19,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headrace_core.events import Column, columns_of
-from headrace_core.paths import overflow_key
+from headrace_core.overflow import moved_out, room_of
 
-__all__ = ["OVERFLOW_FROM_BYTES", "Overflow", "arrow_schema", "columns_from", "encode_parquet", "time_column"]
-
-OVERFLOW_FROM_BYTES = 60_000
-"""A longer value is moved to an object of its own, and so is text that is wider than its warehouse column."""
+__all__ = ["Overflow", "arrow_schema", "columns_from", "encode_parquet", "time_column"]
 
 _ROW_GROUP_ROWS = 128 * 1024
 _TYPES: dict[str, Callable[[], pa.DataType]] = {
@@ -61,10 +57,10 @@ class Overflow:
 
     def move(self, row: int, name: str, value: bytes) -> str:
         """Take a value out; the reference that stands in its place."""
-        key = overflow_key(hashlib.sha256(value).hexdigest())
+        key, reference = moved_out(value)
         self.objects[key] = value
         self.fields.setdefault(row, []).append(name)
-        return msgspec.json.encode({"$overflow": key, "bytes": len(value)}).decode()
+        return reference
 
 
 def columns_from(
@@ -123,7 +119,7 @@ def _array(column: Column, values: list[Any], overflow: Overflow) -> Any:
             return time_column(np.array(values, np.int64))
         case kind:
             return pa.array(values, _TYPES[kind]())
-    limit = min(column.bytes, OVERFLOW_FROM_BYTES)
+    limit = room_of(column)
     return _moved_out(array, column.name, limit, overflow) if _longest(array) > limit else array
 
 
