@@ -22,11 +22,14 @@ from headrace_core.paths import (
     lake_root,
     parse_manifest_key,
     parse_run_key,
+    parse_verdicts_by_id_key,
     runs_prefix,
+    verdicts_by_id_root,
 )
 from headrace_runtime.errors_store import ObjectNotFound
 from headrace_runtime.manifest_chain import read_base, read_chains
 from headrace_runtime.ports_store import ObjectInfo, ObjectStore
+from headrace_runtime.verdict_lookup import read_verdict_index
 from headrace_spark.lake_store import LakeStore
 from headrace_spark.retention_plan import Attempt, Holdings, Object
 from headrace_spark.store_lake import read_states
@@ -71,7 +74,7 @@ class HoldingsReader:
             *(self._behind(kind, partition) for kind in _KINDS for partition in range(self._partitions))
         )
         prefixes = [*(data_prefix(kind) for kind in _KINDS), lake_root(), exports_prefix()]
-        listed = await asyncio.gather(*map(self._list, prefixes))
+        listed = await asyncio.gather(*map(self._list, [*prefixes, verdicts_by_id_root()]))
         return Holdings(
             now_ms=now_ms,
             chains=chains,
@@ -79,7 +82,16 @@ class HoldingsReader:
             attempts=attempts,
             objects=[found for objects in (runs, *listed) for found in objects],
             behind_bases=[found for objects in behind for found in objects],
+            verdicts_by_id=await self._verdicts_by_id(listed[-1]),
         )
+
+    async def _verdicts_by_id(self, objects: Sequence[Object]) -> dict[str, frozenset[str]]:
+        """What each index names, read after the listing: what it names by now stays."""
+        dates = {date for entry in objects if (date := parse_verdicts_by_id_key(entry.key)) is not None}
+        indexes = [
+            await read_verdict_index(self._store, date, deadline_s=self._deadline_s) for date in sorted(dates)
+        ]
+        return {index.date: index.keys for index in indexes if index is not None}
 
     async def _chains(self, kind: ChainKind) -> dict[int, list[Manifest]]:
         return await read_chains(self._store, kind, self._partitions, deadline_s=self._deadline_s)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Literal, get_args
 
 from headrace_core.lake import Generation, StagedFile, staged_files
@@ -22,6 +23,8 @@ from headrace_core.paths import (
     parse_lake_key,
     parse_object_key,
     parse_run_key,
+    parse_verdicts_by_id_key,
+    verdict_index_key,
 )
 from headrace_core.pipeline_run import RetentionParameters
 from headrace_spark.planning import DayState, may_hold
@@ -82,7 +85,8 @@ class Attempt:
 @dataclass(frozen=True, slots=True)
 class Holdings:
     """Everything that the decision looks at. ``objects`` are those of the data prefixes (staged, raw, verdicts, lake), of
-    runs and of extracts; ``behind_bases`` are manifests below the base of their chain, left by a run that died."""
+    runs, of extracts and of verdicts by dedup id; ``behind_bases`` are manifests below the base of their chain, left by a
+    run that died; ``verdicts_by_id`` gives, per day that has an index, the files that it names."""
 
     now_ms: int
     chains: Mapping[ChainKind, Mapping[int, Sequence[Manifest]]]
@@ -90,6 +94,7 @@ class Holdings:
     attempts: Sequence[Attempt]
     objects: Sequence[Object]
     behind_bases: Sequence[Object] = ()
+    verdicts_by_id: Mapping[str, Collection[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +146,7 @@ class _Judge:
     def __init__(self, holdings: Holdings, limits: RetentionParameters) -> None:
         self._now_ms = holdings.now_ms
         self._states = holdings.states
+        self._verdicts_by_id = holdings.verdicts_by_id
         self._limits = limits
         self._kept = _kept_lake_keys(holdings, limits)
         self._attempts = {f"{attempt.run}.{attempt.attempt}": attempt for attempt in holdings.attempts}
@@ -158,7 +164,20 @@ class _Judge:
         if found.key.startswith(exports_prefix()) or _is_copy_in_run(found.key):
             old = _is_older(found.modified_ms, self._limits.staged_days, self._now_ms)
             return "expired" if old else None
+        if (date := parse_verdicts_by_id_key(found.key)) is not None:
+            return self._why_of_verdicts(found, date)
         return self._why_of_chain(found)
+
+    def _why_of_verdicts(self, found: Object, date: str) -> Why | None:
+        """The day counts, not when it was sorted: verdicts are kept no longer for that. What no index names yet may be
+        named soon."""
+        start_ms = round(datetime.fromisoformat(date).replace(tzinfo=UTC).timestamp() * 1000)
+        if _is_older(start_ms, self._limits.staged_days, self._now_ms):
+            return "expired"
+        named = self._verdicts_by_id.get(date)
+        if named is None or found.key in named or found.key == verdict_index_key(date):
+            return None
+        return "orphan" if self._now_ms - found.modified_ms > self._limits.orphan_hours * _HOUR_MS else None
 
     def _why_of_chain(self, found: Object) -> Why | None:
         position = parse_object_key(found.key)

@@ -57,7 +57,8 @@ def world(
 
 
 def _row(day: datetime, event: str, offset: int, hours: float, **more: Any) -> dict[str, Any]:
-    return clean_row(event, at=day + timedelta(hours=hours), offset=offset, **more)
+    at = day + timedelta(hours=hours)
+    return clean_row(event, at=at, offset=offset, **{"anonymous_id": "anon", **more})
 
 
 def _storage_class(world: DayWorld, key: str) -> str | None:

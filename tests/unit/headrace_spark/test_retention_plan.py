@@ -22,6 +22,8 @@ from headrace_core.paths import (
     report_key,
     run_report_key,
     run_result_key,
+    verdict_index_key,
+    verdicts_by_id_prefix,
 )
 from headrace_core.pipeline_run import RetentionParameters
 from headrace_spark.planning import DayState
@@ -192,6 +194,23 @@ def test_copies_of_rows_and_edges_go_with_the_staged_files_and_plans_stay() -> N
         ]
         plan = _plan(objects=[_object(key, age_days) for key in (*copies, *others)])
         assert [doomed.key for doomed in plan.delete] == (copies if goes else [])
+
+
+def test_sorted_verdicts_go_with_their_day_and_unnamed_ones_before() -> None:
+    young, old = "2026-11-28", "2026-10-29"
+    named = verdicts_by_id_prefix(young, "c.1.1") + "p=00/a.parquet"
+    unnamed = verdicts_by_id_prefix(young, "c.1.2") + "p=00/b.parquet"
+    index = verdict_index_key(young)
+    kept = verdicts_by_id_prefix("2026-11-27", "c.1.1") + "p=00/no-index-yet.parquet"
+    past = [verdicts_by_id_prefix(old, "c.1.1") + "p=00/a.parquet", verdict_index_key(old)]
+    objects = [_object(key, age_days=2) for key in (named, unnamed, index, kept, *past)]
+    holdings = Holdings(_NOW_MS, {}, {}, (), objects, verdicts_by_id={young: {named}, old: {past[0]}})
+    plan = plan_retention(holdings, _LIMITS)
+    assert [(doomed.key, doomed.why) for doomed in plan.delete] == [
+        (unnamed, "orphan"),
+        (past[0], "expired"),
+        (past[1], "expired"),
+    ]
 
 
 def test_manifests_that_a_dead_run_left_below_a_base_go() -> None:

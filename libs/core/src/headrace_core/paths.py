@@ -33,6 +33,7 @@ __all__ = [
     "parse_object_key",
     "parse_pointer_key",
     "parse_run_key",
+    "parse_verdicts_by_id_key",
     "plan_key",
     "plan_prefix",
     "pointer_key",
@@ -43,6 +44,9 @@ __all__ = [
     "run_result_key",
     "runs_prefix",
     "sync_key",
+    "verdict_index_key",
+    "verdicts_by_id_prefix",
+    "verdicts_by_id_root",
 ]
 
 ChainKind = Literal["events", "raw", "verdicts"]
@@ -153,6 +157,29 @@ def parse_pointer_key(key: str) -> str | None:
     if name == key or not name.startswith("date=") or not name.endswith(".json"):
         return None
     return name[len("date=") : -len(".json")]
+
+
+def verdicts_by_id_root() -> str:
+    """Prefix of all verdicts sorted by dedup id. Only retention lists it."""
+    return "verdicts-by-id/"
+
+
+def verdict_index_key(date: str) -> str:
+    """Key of the index of a day's verdicts by dedup id."""
+    return f"{verdicts_by_id_root()}date={date}/index.json"
+
+
+def verdicts_by_id_prefix(date: str, generation: str) -> str:
+    """Prefix of a day's verdicts as one plan wrote them; ``p=NN/`` stands below it."""
+    return f"{verdicts_by_id_root()}date={date}/gen={generation}/"
+
+
+def parse_verdicts_by_id_key(key: str) -> str | None:
+    """The date (YYYY-MM-DD) of an object of verdicts by dedup id; None where the key is none's."""
+    folders = key.split("/")
+    if len(folders) < 3 or f"{folders[0]}/" != verdicts_by_id_root() or not folders[1].startswith("date="):
+        return None
+    return folders[1][len("date=") :]
 
 
 def archive_key(event_date: str) -> str:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from headrace_core.pipeline_run import CompactParameters, DayResult, RunSpec
+from headrace_core.pipeline_run import CompactParameters, DayResult, RetentionParameters, RunSpec
 from headrace_spark.compact_engine import SparkRewriter
 from headrace_spark.compacting import Compaction, closed_days, compact_day
 from headrace_spark.context import Context
 from headrace_spark.outcome import JobOutcome, totals
 from headrace_spark.settling import RunIdentity
 from headrace_spark.store_lake import read_states
+from headrace_spark.verdict_days import VerdictSorting, sort_verdicts
+from headrace_spark.verdict_engine import SparkSorter
 
 __all__ = ["run"]
 
@@ -28,7 +30,25 @@ async def run(context: Context, spec: RunSpec) -> JobOutcome:
         context.finish_day(result)
         if result.outcome != "unchanged" or spec.days():
             results.append(result)
+    if asked.verdicts:
+        results += await _sort_verdicts(context, identity)
     return JobOutcome(tuple(results), totals(results))
+
+
+async def _sort_verdicts(context: Context, identity: RunIdentity) -> list[DayResult]:
+    """Days of verdicts are those of the log, whatever days of events were asked for."""
+    settings = context.settings
+    job = VerdictSorting(
+        store=context.store,
+        sorter=SparkSorter(context.spark, context.lake_files(), context.progress),
+        clock=context.clock,
+        partitions=settings.partitions,
+        deadline_s=settings.store_deadline_s,
+    )
+    results = await sort_verdicts(job, identity, kept_days=RetentionParameters().staged_days)
+    for result in results:
+        context.finish_day(result)
+    return results
 
 
 async def _days(context: Context, spec: RunSpec) -> Sequence[str]:

@@ -26,6 +26,7 @@ from pyspark.sql.types import (
 )
 
 from headrace_core.events import LATE_AFTER_US
+from headrace_core.events import Column as StructColumn
 from headrace_core.tables import EVENTS, Table, TableColumn, TableKind
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "lake_schema",
     "of_day",
     "of_span",
+    "schema_of",
     "staged_schema",
     "start_of",
     "table_schema",
@@ -67,22 +69,23 @@ _OF_THE_DAY = {"event_date", "is_late"}
 @cache
 def staged_schema() -> StructType:
     """A staged file: the columns of a clean event, then file_id. Older files lack the newer ones, which are then null."""
-    return _schema(column for column in EVENTS.columns if column.name not in _OF_THE_LOAD | _OF_THE_DAY)
+    return schema_of(column for column in EVENTS.columns if column.name not in _OF_THE_LOAD | _OF_THE_DAY)
 
 
 @cache
 def lake_schema() -> StructType:
     """Events of a generation: a staged row, then event_date and is_late."""
-    return _schema(column for column in EVENTS.columns if column.name not in _OF_THE_LOAD)
+    return schema_of(column for column in EVENTS.columns if column.name not in _OF_THE_LOAD)
 
 
 @cache
 def table_schema(table: Table) -> StructType:
     """The columns of a warehouse table, as an aggregate of the lake has them."""
-    return _schema(table.columns)
+    return schema_of(table.columns)
 
 
-def _schema(columns: Iterable[TableColumn]) -> StructType:
+def schema_of(columns: Iterable[TableColumn | StructColumn]) -> StructType:
+    """The columns of a table, or of a struct that is stored as Parquet."""
     return StructType([StructField(column.name, _TYPES[column.kind], column.nullable) for column in columns])
 
 
