@@ -24,6 +24,7 @@ REGISTRY: Mapping[JobName, str] = MappingProxyType(
         "archive": "headrace_spark.jobs.archive",
         "compact": "headrace_spark.jobs.compact",
         "daily": "headrace_spark.jobs.daily",
+        "erase": "headrace_spark.jobs.erase",
         "export": "headrace_spark.jobs.export",
         "quality": "headrace_spark.jobs.quality",
         "reprocess": "headrace_spark.jobs.reprocess",

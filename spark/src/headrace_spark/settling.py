@@ -134,7 +134,7 @@ def lost_swaps(day: str) -> RetryLater:
         f"The generation of {day} was swapped by other runs {MOST_PLANS_PER_DAY} times in a row.",
         why="Several runs of the day are at work at once.",
         fix="Nothing: the run is tried again. To see who they are: headrace run list.",
-        code="lost_swaps",
+        code="swap_lost",
     )
 
 

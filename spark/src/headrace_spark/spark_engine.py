@@ -35,7 +35,7 @@ from headrace_spark.transforms.rollups import coarser, minutes, user_days
 from headrace_spark.transforms.rows import as_table, day_start_us, lake_schema, table_schema, with_hour
 from headrace_spark.transforms.sessions import in_sessions, sessions
 
-__all__ = ["SparkEngine"]
+__all__ = ["DayMaker", "SparkEngine"]
 
 _OF_THE_DAY: tuple[LakeTable, ...] = (
     "events",
@@ -71,11 +71,11 @@ class SparkEngine:
     ) -> Made:
         """See `headrace_spark.ports.DayEngine`."""
         resolution = resolve(edges.records, edges.offset)
-        return await _DayMaker(self, plan, generations, resolution, suppressed).make()
+        return await DayMaker(self, plan, generations, resolution, suppressed).make()
 
 
-class _DayMaker:
-    """One plan."""
+class DayMaker:
+    """Makes the day of one plan."""
 
     def __init__(
         self,

@@ -22,6 +22,7 @@ __all__ = [
     "COUNT_ACTIONS",
     "CREATE",
     "DAY_STATE",
+    "DELETE_SUPPRESSED",
     "FORGET_STALE",
     "INSERT_CANDIDATES",
     "KEEP_CONTAINED",
@@ -250,6 +251,15 @@ SELECT {", ".join(f"s.{name}" for name in STAGE.column_names)}, now()
 FROM {_CANDIDATES} c
 JOIN {STAGE.full_name} s ON s.dedup_id = c.dedup_id"""
 """Insert the candidates that are left."""
+
+DELETE_SUPPRESSED = f"""\
+WITH gone AS (
+DELETE FROM {EVENTS.full_name} e
+WHERE {of_suppressed("e", EVENTS)}
+RETURNING {_touch("e", -1, "true")}
+)
+INSERT INTO {_TOUCHED} SELECT * FROM gone"""
+"""Delete the rows of suppressed subjects of all days. As many rows are touched."""
 
 NOTE_INSERTED = f"""\
 INSERT INTO {_TOUCHED}

@@ -120,6 +120,18 @@ CREATE TEMPORARY TABLE day_users (user_key text NOT NULL);
 -- day_state
 SELECT g.sequence, g.expired_ts IS NOT NULL FROM ops.day_generation g WHERE g.event_date = %s;
 
+-- delete_suppressed
+WITH gone AS (
+DELETE FROM analytics.events e
+WHERE ('user', e.user_id) IN (SELECT x.kind, x.value FROM ops.suppressed_subjects x)
+   OR ('anonymous', e.anonymous_id) IN (SELECT x.kind, x.value FROM ops.suppressed_subjects x)
+   OR ('customer', e.customer_id) IN (SELECT x.kind, x.value FROM ops.suppressed_subjects x)
+RETURNING date_trunc('minute', e.event_ts, 'UTC') AS bucket_start, e.source, e.event_type,
+    coalesce(e.event_name, '') AS event_name, coalesce(e.currency, '') AS currency,
+    e.event_date, e.user_key, e.file_id, -1 AS moved, true AS suppressed
+)
+INSERT INTO pg_temp.day_touched SELECT * FROM gone;
+
 -- events_day_delete_gone
 DELETE FROM analytics.events_day t
 WHERE t.bucket_start >= '2026-11-20 00:00:00+00' AND t.bucket_start < '2026-11-21 00:00:00+00'

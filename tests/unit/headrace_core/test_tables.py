@@ -21,6 +21,8 @@ FROZEN_DIGESTS = {
     "0002.redshift.sql": "4ec41d6a984c44e66291b99c0f75b1258230cd16c9c932d7a89ea85734f6c9a2",
     "0003.postgresql.sql": "cbf7f67307e27f84a5ae5c9ce06bc9d7e706ef05f320682a54399755fe8a69d9",
     "0003.redshift.sql": "4bb0b13e86a1e8a846ad61ff063492de5e9dbaf98f9dcb75d3d260d0676de532",
+    "0004.postgresql.sql": "185476fda4ef3fc6f679510aefb782bdb0e882f22431d56737c9460e65fa7b66",
+    "0004.redshift.sql": "4c9223a76a987f2ff043838393ae7979004c59b469937291b5a5b39830918bbd",
 }
 """What installations went through: these never change, a new revision gets a new file."""
 

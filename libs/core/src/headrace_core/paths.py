@@ -20,6 +20,7 @@ __all__ = [
     "chain_prefix",
     "data_prefix",
     "edges_key",
+    "erasure_key",
     "export_prefix",
     "exports_prefix",
     "generation_key",
@@ -256,6 +257,11 @@ def exports_prefix() -> str:
 def export_prefix(table: str, run: str, attempt: int) -> str:
     """Prefix of an extract: the files, and ``index.json``, which lists them."""
     return f"{exports_prefix()}{table}/run={run}/attempt={attempt}/"
+
+
+def erasure_key(request: str) -> str:
+    """Key of the evidence of an erasure request."""
+    return f"erasure/{request}.json"
 
 
 def lake_root() -> str:

@@ -18,6 +18,7 @@ __all__ = [
     "CUSTOMERS",
     "CUSTOMER_ALIASES",
     "DAY_GENERATION",
+    "ERASURE_REQUESTS",
     "EVENTS",
     "EVENTS_DAY",
     "EVENTS_HOUR",
@@ -406,6 +407,22 @@ SUPPRESSED_SUBJECTS = Table(
 )
 """Who asked to be forgotten: kind is user, anonymous or customer."""
 
+ERASURE_REQUESTS = Table(
+    "ops",
+    "erasure_requests",
+    (
+        TableColumn("id", "text"),
+        TableColumn("subject_kind", "text"),
+        TableColumn("subject_value", "text"),
+        TableColumn("requested_ts", "timestamp"),
+        TableColumn("state", "text"),
+        TableColumn("evidence_key", "text", nullable=True),
+        TableColumn("closed_ts", "timestamp", nullable=True),
+    ),
+    key=("id", "subject_kind", "subject_value"),
+)
+"""Requests to be forgotten, a row per subject that a request names; state is open or closed, kinds as suppressed_subjects."""
+
 ALL_TABLES: tuple[Table, ...] = (
     EVENTS,
     EVENTS_MINUTE,
@@ -424,6 +441,7 @@ ALL_TABLES: tuple[Table, ...] = (
     LOAD_LOCK,
     DAY_GENERATION,
     SUPPRESSED_SUBJECTS,
+    ERASURE_REQUESTS,
 )
 
 

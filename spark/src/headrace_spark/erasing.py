@@ -1,0 +1,67 @@
+"""What an erasure covers, and what it has to wait for (rules E1, E3 and E5). Pure.
+
+A run stores its plan before it reads the suppression list. So of a run whose plan is not among those that the erasure
+finds after it committed the suppression, it is known that it read the suppression. The days of the others are swapped by
+the erasure itself, so that a generation which they still make finds another pointer than its plan saw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from headrace_core.identity import Resolution
+from headrace_core.lake import Generation
+from headrace_spark.ports import PlannedAttempt, Suppressions
+
+__all__ = [
+    "days_to_swap",
+    "doomed_files",
+    "expand",
+    "still_running",
+]
+
+
+def expand(asked: Suppressions, resolution: Resolution) -> Suppressions:
+    """The subjects asked for, with every customer that their ids lead to and every id that leads to these customers."""
+    named = [*(("user", each) for each in asked.users), *(("anonymous", each) for each in asked.anonymous)]
+    customers = set(asked.customers)
+    for kind, alias in named:
+        customer = resolution.customer_of("user" if kind == "user" else "anonymous", alias)
+        if customer is not None:
+            customers.add(customer)
+    users, anonymous = set(asked.users) | customers, set(asked.anonymous)
+    for row in resolution.aliases:
+        if row.customer_id in customers:
+            (users if row.kind == "user" else anonymous).add(row.alias)
+    return Suppressions(frozenset(users), frozenset(anonymous), frozenset(customers))
+
+
+def days_to_swap(
+    attempts: Iterable[PlannedAttempt], pointer_days: Collection[str], *, own_run: str, now_ms: int
+) -> list[str]:
+    """The days that an erasure swaps, oldest first: those with a pointer, and those that a run has planned which may still
+    swap. ``attempts`` must have been read before ``pointer_days``: a run that ended in between has its pointer by then."""
+    planned = (each for each in attempts if each.run != own_run and each.may_swap(now_ms))
+    return sorted(set(pointer_days).union(*(attempt.days for attempt in planned)))
+
+
+def still_running(
+    attempts: Iterable[PlannedAttempt], planned_before: Collection[tuple[str, int]], *, now_ms: int
+) -> list[tuple[str, int]]:
+    """Of the attempts that were there when the erasure swapped, those that it has to wait for before it closes."""
+    return sorted(
+        (each.run, each.attempt)
+        for each in attempts
+        if (each.run, each.attempt) in planned_before and each.may_swap(now_ms)
+    )
+
+
+def doomed_files(history: Iterable[Generation]) -> list[str]:
+    """Keys of the files that only generations before the current one name; ``history`` begins with the current one."""
+    current, *older = history
+    kept = _keys(current)
+    return sorted(set[str]().union(*map(_keys, older)) - kept)
+
+
+def _keys(generation: Generation) -> set[str]:
+    return {file.key for files in generation.tables.values() for file in files}

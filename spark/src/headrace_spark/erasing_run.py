@@ -1,0 +1,135 @@
+"""An erasure from suppression to the last swap, over ports (rules E1 to E3 and E5). The order is the protocol.
+
+1. The suppression is committed: whoever reads the list from now on leaves the subjects out.
+2. The warehouse's rows go in one transaction that takes the writer's lock first, behind every load that read the list
+   before.
+3. The plans of runs are read, then the pointers; every day of either is swapped. Where the day has no row of the subjects
+   only the pointer changes, and its sequence, so that plans made before cannot swap. Where there is no pointer, the first
+   one names a generation that contains nothing.
+4. The replaced generations are for deletion, and the evidence closes, once the runs planned earlier have ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from headrace_core.errors import BadData
+from headrace_core.lake import Generation
+from headrace_core.pipeline_run import DayResult
+from headrace_spark.erasing import days_to_swap, doomed_files, still_running
+from headrace_spark.planning import DayState
+from headrace_spark.ports import LakeRecords, SubjectRows, Suppressions, WarehouseSubjects
+from headrace_spark.settling import (
+    MOST_PLANS_PER_DAY,
+    DayJob,
+    Revision,
+    RunIdentity,
+    check_time,
+    lost_swaps,
+    settle_day,
+)
+
+__all__ = ["EraseJob", "Erased", "erase", "erase_day", "files_to_delete", "runs_to_wait_for"]
+
+
+@dataclass(frozen=True, slots=True)
+class EraseJob:
+    """The ports of an erasure. ``days`` are those of a daily run; its gate reports and stops nothing."""
+
+    days: DayJob
+    records: LakeRecords
+    rows: SubjectRows
+    subjects: WarehouseSubjects
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """What an erasure has done: rows deleted by table, the days that it swapped, and the attempts to wait for before the
+    files of the replaced generations are deleted and the evidence closes."""
+
+    deleted: Mapping[str, int]
+    days: tuple[DayResult, ...]
+    planned_before: frozenset[tuple[str, int]]
+
+
+async def erase(job: EraseJob, run: RunIdentity, subjects: Suppressions) -> Erased:
+    """Everything up to the last swap; ``subjects`` are expanded already. Repeating it changes nothing but sequences.
+    Raises what `settle_day` raises."""
+    await job.subjects.suppress(subjects)
+    deleted = await job.subjects.delete(subjects)
+    attempts = await job.records.attempts()
+    pointers = await job.records.days()
+    days = days_to_swap(attempts, pointers, own_run=run.run, now_ms=job.days.clock.now_ms())
+    results = [await erase_day(job, run, day, subjects) for day in days]
+    planned = frozenset((each.run, each.attempt) for each in attempts if each.run != run.run)
+    return Erased(deleted, tuple(results), planned)
+
+
+async def runs_to_wait_for(job: EraseJob, erased: Erased) -> list[tuple[str, int]]:
+    """The attempts that still may swap; the evidence closes when there are none."""
+    attempts = await job.records.attempts()
+    return still_running(attempts, erased.planned_before, now_ms=job.days.clock.now_ms())
+
+
+async def files_to_delete(job: EraseJob, erased: Erased) -> list[str]:
+    """Keys of the lake's files that only replaced generations of the swapped days name: no run reads them any more."""
+    keys: list[str] = []
+    for day in erased.days:
+        keys += doomed_files(await job.records.history(day.event_date))
+    return keys
+
+
+async def erase_day(job: EraseJob, run: RunIdentity, day: str, subjects: Suppressions) -> DayResult:
+    """Swap one day to a generation without the subjects."""
+    for _ in range(MOST_PLANS_PER_DAY):
+        state = await job.records.state(day)
+        if await _holds(job, state, day, subjects):
+            return await settle_day(job.days, run, day, revision=Revision(reads_new=False))
+        if result := await _repoint(job, run, day, state):
+            return result
+    raise lost_swaps(day)
+
+
+async def _holds(job: EraseJob, state: DayState, day: str, subjects: Suppressions) -> bool:
+    """Whether the day has a row of the subjects; also where it cannot be looked at because another erasure replaced it:
+    then it is settled from what is there now."""
+    if state.generation is None:
+        return False
+    try:
+        return await job.rows.holds(state.generation, subjects)
+    except BadData:
+        if (await job.records.state(day)).pointer == state.pointer:
+            raise
+        return True
+
+
+async def _repoint(job: EraseJob, run: RunIdentity, day: str, state: DayState) -> DayResult | None:
+    """The same files under a new pointer; None where the day was swapped meanwhile. No plan is stored: this generation
+    has no input that another erasure would have to look at, and is as good as the one that it repeats."""
+    generation = _same_files(job, run, day, state)
+    await job.days.lake.store_generation(generation)
+    check_time(job.days, run, day)
+    sequence = await job.days.lake.swap(generation, state.pointer)
+    if sequence is None:
+        return None
+    applied = await job.days.warehouse.apply(generation, sequence)
+    return DayResult(
+        event_date=day,
+        outcome="swapped",
+        generation=generation.id.generation,
+        sequence=sequence,
+        counts=dict(applied.counts),
+    )
+
+
+def _same_files(job: EraseJob, run: RunIdentity, day: str, state: DayState) -> Generation:
+    identity, made_ms = run.next_plan(), job.days.clock.now_ms()
+    before = state.generation
+    if before is None or state.pointer is None:
+        return Generation(id=identity, job=run.job, event_date=day, made_ms=made_ms)
+    return msgspec.structs.replace(
+        before, id=identity, job=run.job, previous=state.pointer.result, made_ms=made_ms
+    )

@@ -1,0 +1,226 @@
+"""Job ``erase``: takes the subjects of a request out of warehouse, lake and extracts, and leaves evidence (rules E1 to E5).
+
+The subjects are those of the request and all who were suppressed before, with everything that identity leads to from them.
+So a later edge to a suppressed customer extends it in the next run, of whichever request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import msgspec
+
+from headrace_core.errors import RetryLater
+from headrace_core.identity import resolve
+from headrace_core.paths import erasure_key
+from headrace_core.pipeline_run import DayResult, RunSpec
+from headrace_runtime.errors_store import ObjectNotFound
+from headrace_spark.context import Context
+from headrace_spark.day_job import day_job
+from headrace_spark.edge_tombstones import EdgeEraser, LogEdgeEraser, keys_about
+from headrace_spark.edges import EdgeSnapshot
+from headrace_spark.erase_cleanup import delete_extracts, delete_orphans
+from headrace_spark.erase_engine import EdgesOfOthers, EraseEngine
+from headrace_spark.erasing import expand
+from headrace_spark.erasing_run import Erased, EraseJob, erase, runs_to_wait_for
+from headrace_spark.erasure_evidence import Evidence, decode_evidence, encode_evidence, opened
+from headrace_spark.outcome import JobOutcome
+from headrace_spark.ports import Suppressions
+from headrace_spark.settling import DayJob, RunIdentity
+from headrace_spark.spark_engine import SparkEngine
+from headrace_spark.store_records import StoreRecords
+from headrace_spark.subject_rows import SparkSubjectRows
+from headrace_spark.warehouse_subjects import PostgresSubjects
+
+__all__ = ["erase_request", "run"]
+
+
+async def run(context: Context, spec: RunSpec) -> JobOutcome:
+    """Carry out the request that the spec names. RetryLater (75) while runs that planned before it may still swap."""
+    job = day_job(
+        context.settings, context.store, context.clock, context.spark, context.progress, quality="off"
+    )
+    return await erase_request(context, spec, job, LogEdgeEraser(context.settings))
+
+
+async def erase_request(context: Context, spec: RunSpec, job: DayJob, edges: EdgeEraser) -> JobOutcome:
+    """As `run`, over given ports."""
+    assert spec.erase is not None, "the spec was checked"
+    return await _Erasure(context, spec.erase.request, job, edges).carry_out(dry_run=spec.dry_run)
+
+
+class _Erasure:
+    def __init__(self, context: Context, request: str, job: DayJob, edges: EdgeEraser) -> None:
+        self._context = context
+        self._request = request
+        self._job = job
+        self._edges = edges
+        self._deadline_s = context.settings.store_deadline_s
+        self._warehouse = PostgresSubjects(context.settings.warehouse_dsn.get_secret_value())
+        self._records = StoreRecords(context.store, deadline_s=self._deadline_s)
+        self._rows = SparkSubjectRows(context.spark, context.lake_files())
+
+    async def carry_out(self, *, dry_run: bool) -> JobOutcome:
+        """See `run`."""
+        request = await self._warehouse.request(self._request)
+        snapshot = await self._job.edges.read()
+        asked = _union(request.subjects, await self._job.warehouse.suppressed())
+        subjects = expand(asked, resolve(snapshot.records))
+        if dry_run:
+            return await self._look(subjects)
+        # Whoever plans from now on reads the list; what rows name has to be known before they go.
+        await self._warehouse.suppress(subjects)
+        evidence = await self._begin(subjects)
+        erased = await erase(self._erase_job(subjects), self._identity(), subjects)
+        for day in erased.days:
+            self._context.finish_day(day)
+        evidence = await self._swapped(evidence, erased, subjects, snapshot)
+        await self._wait(evidence, erased, subjects)
+        evidence = await self._close(evidence, subjects)
+        return JobOutcome(erased.days, _counts(evidence), (erasure_key(self._request),))
+
+    def _identity(self) -> RunIdentity:
+        attempt = self._context.attempt
+        return RunIdentity("erase", attempt.run, attempt.attempt, self._context.ends_by_ms)
+
+    def _erase_job(self, subjects: Suppressions) -> EraseJob:
+        engine = self._job.engine
+        assert isinstance(engine, SparkEngine)
+        days = replace(
+            self._job, engine=EraseEngine(engine, self._rows), edges=EdgesOfOthers(self._job.edges, subjects)
+        )
+        return EraseJob(days, self._records, self._rows, self._warehouse)
+
+    async def _look(self, subjects: Suppressions) -> JobOutcome:
+        """What a run would do, in counts."""
+        results = []
+        for day in await self._records.days():
+            generation = (await self._records.state(day)).generation
+            holding = (
+                frozenset[str]() if generation is None else await self._rows.holding(generation, subjects)
+            )
+            results.append(
+                DayResult(event_date=day, outcome="planned", counts={"files_to_rewrite": len(holding)})
+            )
+        rewritten = sum(result.counts["files_to_rewrite"] > 0 for result in results)
+        return JobOutcome(
+            tuple(results), {"days": len(results), "days_to_rewrite": rewritten, **_sizes(subjects)}
+        )
+
+    async def _begin(self, subjects: Suppressions) -> Evidence:
+        """Evidence as it stands, with the overflow objects that rows of the subjects name."""
+        key = erasure_key(self._request)
+        try:
+            evidence = decode_evidence(await self._context.store.get(key, deadline_s=self._deadline_s))
+        except ObjectNotFound:
+            evidence = Evidence(request=self._request, opened_ms=self._context.clock.now_ms())
+        holding: set[str] = set()
+        with self._context.progress.stage("look for rows"):
+            for day in await self._records.days():
+                generation = (await self._records.state(day)).generation
+                if generation is not None:
+                    holding |= await self._rows.holding(generation, subjects)
+            named = await self._rows.overflow_of(holding, subjects)
+        evidence = msgspec.structs.replace(evidence, overflow=tuple(sorted({*evidence.overflow, *named})))
+        return await self._store(evidence)
+
+    async def _swapped(
+        self, evidence: Evidence, erased: Erased, subjects: Suppressions, snapshot: EdgeSnapshot
+    ) -> Evidence:
+        keys = keys_about(snapshot, subjects)
+        await self._edges.erase(keys)
+        rewritten = {day.event_date for day in erased.days if day.counts.get("files_rewritten")}
+        evidence = opened(
+            evidence,
+            subjects=_sizes(subjects),
+            rows_deleted=erased.deleted,
+            planned_before=erased.planned_before,
+            now_ms=self._context.clock.now_ms(),
+        )
+        return await self._store(
+            msgspec.structs.replace(
+                evidence,
+                days_rewritten=tuple(sorted({*evidence.days_rewritten, *rewritten})),
+                days_repointed=len(erased.days) - len(rewritten),
+                edges_tombstoned=evidence.edges_tombstoned + len(keys),
+            )
+        )
+
+    async def _wait(self, evidence: Evidence, erased: Erased, subjects: Suppressions) -> None:
+        """RetryLater while attempts may swap that had planned before this attempt swapped, or one before it."""
+        before = frozenset(evidence.waits_for)
+        waiting = await runs_to_wait_for(self._erase_job(subjects), replace(erased, planned_before=before))
+        if waiting:
+            run, attempt = waiting[0]
+            raise RetryLater(
+                f"The erasure {self._request} waits for {len(waiting)} attempts of other runs.",
+                why=f"Attempt {attempt} of {run} planned before the subjects were suppressed and may still swap.",
+                fix="Nothing: the next attempt goes on. To have it sooner, cancel that run and wait for its end.",
+                code="erasure_waits",
+            )
+
+    async def _close(self, evidence: Evidence, subjects: Suppressions) -> Evidence:
+        """Delete what was replaced, then close."""
+        store, deadline_s = self._context.store, self._deadline_s
+        with self._context.progress.stage("delete"):
+            overflow = await self._unnamed(evidence.overflow)
+            await store.delete(overflow, deadline_s=deadline_s)
+            files = await delete_orphans(
+                store, self._records, frozenset(evidence.waits_for), deadline_s=deadline_s
+            )
+            extracts = await delete_extracts(store, self._rows, subjects, deadline_s=deadline_s)
+        closed = msgspec.structs.replace(
+            evidence,
+            state="closed",
+            files_deleted=evidence.files_deleted + files,
+            extracts_deleted=evidence.extracts_deleted + extracts,
+            overflow_deleted=evidence.overflow_deleted + len(overflow),
+            overflow=(),
+            waits_for=(),
+            closed_ms=self._context.clock.now_ms(),
+        )
+        await self._store(closed)
+        await self._warehouse.close(self._request, erasure_key(self._request))
+        return closed
+
+    async def _unnamed(self, candidates: Sequence[str]) -> list[str]:
+        """Of overflow objects those that no row of a current generation names."""
+        if not candidates:
+            return []
+        keys: list[str] = []
+        for day in await self._records.days():
+            generation = (await self._records.state(day)).generation
+            keys += [] if generation is None else [file.key for file in generation.files("events")]
+        return sorted(set(candidates) - await self._rows.overflow_of(keys, None))
+
+    async def _store(self, evidence: Evidence) -> Evidence:
+        key = erasure_key(self._request)
+        await self._context.store.put(key, encode_evidence(evidence), deadline_s=self._deadline_s)
+        return evidence
+
+
+def _union(left: Suppressions, right: Suppressions) -> Suppressions:
+    return Suppressions(
+        left.users | right.users, left.anonymous | right.anonymous, left.customers | right.customers
+    )
+
+
+def _sizes(subjects: Suppressions) -> dict[str, int]:
+    return {
+        "users": len(subjects.users),
+        "anonymous": len(subjects.anonymous),
+        "customers": len(subjects.customers),
+    }
+
+
+def _counts(evidence: Evidence) -> dict[str, int]:
+    return {
+        **{f"{table}_deleted": rows for table, rows in evidence.rows_deleted.items()},
+        "days_rewritten": len(evidence.days_rewritten),
+        "days_repointed": evidence.days_repointed,
+        "files_deleted": evidence.files_deleted,
+        "extracts_deleted": evidence.extracts_deleted,
+        "overflow_deleted": evidence.overflow_deleted,
+        "edges_tombstoned": evidence.edges_tombstoned,
+    }

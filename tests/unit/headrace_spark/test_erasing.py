@@ -1,0 +1,96 @@
+"""Whom an erasure covers, which days it swaps, what it waits for, and what its evidence says (rules E1 to E5)."""
+
+from __future__ import annotations
+
+from headrace_core.identity import Edge, EdgeRecord, edge_key, edge_record, resolve
+from headrace_core.lake import DayInput, Plan, PlanId
+from headrace_spark.edge_tombstones import keys_about
+from headrace_spark.edges import EdgeSnapshot
+from headrace_spark.erase_cleanup import extract_of
+from headrace_spark.erasing import days_to_swap, expand, still_running
+from headrace_spark.erasure_evidence import Evidence, decode_evidence, encode_evidence, expiry_days, opened
+from headrace_spark.ports import REQUEST_LIVES_MS, PlannedAttempt, Suppressions
+
+
+def _edge(alias: str, customer: str) -> Edge:
+    return Edge(
+        kind="anonymous",
+        alias=alias,
+        customer_id=customer,
+        op="assert",
+        source="crm",
+        confidence=1.0,
+        valid_from=0,
+    )
+
+
+def _attempt(run: str, day: str, ends_by_ms: int, *, succeeded: bool = False) -> PlannedAttempt:
+    plan = Plan(
+        id=PlanId(run=run, attempt=1, plan=1),
+        job="daily",
+        day=DayInput(event_date=day),
+        made_ms=0,
+        ends_by_ms=ends_by_ms,
+    )
+    return PlannedAttempt(run, 1, (plan,), succeeded)
+
+
+def test_every_id_of_a_person_is_covered() -> None:
+    records = [
+        edge_record(at, _edge(*pair)) for at, pair in enumerate([("d1", "c"), ("d2", "c"), ("d3", "x")])
+    ]
+    expanded = expand(Suppressions(anonymous=frozenset({"d1"})), resolve(records))
+    assert expanded == Suppressions(frozenset({"c"}), frozenset({"d1", "d2"}), frozenset({"c"}))
+    later = [*records, edge_record(3, _edge("d4", "c"))]
+    assert "d4" in expand(expanded, resolve(later)).anonymous
+
+
+def test_tombstones_are_for_what_still_names_a_subject() -> None:
+    gone = EdgeRecord(2, edge_key(_edge("d2", "c")), None)
+    records = (edge_record(0, _edge("d1", "c")), edge_record(1, _edge("d2", "c")), gone)
+    stays = edge_record(3, _edge("d3", "x"))
+    subjects = Suppressions(frozenset({"c"}), frozenset({"d1"}), frozenset({"c"}))
+    assert keys_about(EdgeSnapshot((*records, stays), 4), subjects) == [edge_key(_edge("d1", "c"))]
+
+
+def test_days_of_runs_that_may_swap_are_swapped_too_and_waited_for() -> None:
+    attempts = [
+        _attempt("works", "2026-11-20", 1_000),
+        _attempt("over", "2026-11-21", 1_000 - REQUEST_LIVES_MS - 1),
+        _attempt("done", "2026-11-22", 1_000, succeeded=True),
+        _attempt("self", "2026-11-23", 1_000),
+    ]
+    assert days_to_swap(attempts, ["2026-11-19"], own_run="self", now_ms=1_000) == [
+        "2026-11-19",
+        "2026-11-20",
+    ]
+    before = {("works", 1), ("done", 1)}
+    assert still_running(attempts, before, now_ms=1_000) == [("works", 1)]
+    assert still_running(attempts, before, now_ms=1_001 + REQUEST_LIVES_MS) == []
+
+
+def test_evidence_adds_up_over_attempts_and_says_when_copies_expire() -> None:
+    evidence = Evidence(request="r", opened_ms=0)
+    for planned in ([("a", 1)], [("b", 1)]):
+        evidence = opened(
+            evidence, subjects={"users": 1}, rows_deleted={"events": 2}, planned_before=planned, now_ms=0
+        )
+    assert (evidence.rows_deleted, evidence.waits_for) == ({"events": 4}, (("a", 1), ("b", 1)))
+    assert decode_evidence(encode_evidence(evidence)) == evidence
+    days = expiry_days(0)
+    assert set(days) >= {
+        "raw",
+        "staged",
+        "verdicts",
+        "runs",
+        "events.raw",
+        "events.clean",
+        "events.quarantine",
+    }
+    assert max(days.values()) == "1970-01-31"
+
+
+def test_an_extract_is_a_folder() -> None:
+    assert (
+        extract_of("exports/user_day/run=r/attempt=2/part-0.parquet") == "exports/user_day/run=r/attempt=2/"
+    )
