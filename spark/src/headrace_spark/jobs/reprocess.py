@@ -13,6 +13,7 @@ from headrace_core.paths import run_report_key
 from headrace_core.pipeline_run import DayResult, ReprocessParameters, RunSpec
 from headrace_spark.context import Context
 from headrace_spark.day_job import day_job
+from headrace_spark.kept_files import check_kept
 from headrace_spark.outcome import JobOutcome
 from headrace_spark.reprocess_report import ReprocessReport, encode_report
 from headrace_spark.reprocess_survey import Survey, changes_prefix, read_specs, survey
@@ -116,10 +117,8 @@ def _totals(report: ReprocessReport, days: Sequence[DayResult]) -> dict[str, int
 
 async def _undo(context: Context, job: DayJob, identity: RunIdentity, undone: str) -> JobOutcome:
     records = StoreRecords(context.store, deadline_s=context.settings.store_deadline_s)
+    left = await _left_to_undo(context, records, identity, undone)
     if identity.dry_run:
-        attempts = await records.attempts(undone)
-        days = sorted({day for attempt in attempts for day in attempt.days})
-        left = check_undo(undone, identity.run, {day: await records.history(day) for day in days})
         results = [DayResult(event_date=day, outcome="planned") for day in left]
     else:
         results = await undo_run(job, records, identity, undone)
@@ -127,3 +126,17 @@ async def _undo(context: Context, job: DayJob, identity: RunIdentity, undone: st
         context.finish_day(result)
     swapped = sum(result.outcome == "swapped" for result in results)
     return JobOutcome(tuple(results), {"days": len(results), "days_swapped": swapped})
+
+
+async def _left_to_undo(
+    context: Context, records: StoreRecords, identity: RunIdentity, undone: str
+) -> list[str]:
+    """The days to take back, once it is known that each can be: all of a run goes, or nothing."""
+    days = sorted({day for attempt in await records.attempts(undone) for day in attempt.days})
+    histories = {day: await records.history(day) for day in days}
+    left = check_undo(undone, identity.run, histories)
+    for day in left:
+        before = next((each for each in histories[day] if each.id.run != undone), None)
+        if before is not None:
+            await check_kept(context.store, before, deadline_s=context.settings.store_deadline_s)
+    return left
