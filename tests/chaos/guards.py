@@ -8,7 +8,7 @@ __all__ = ["Guard"]
 
 
 class Guard(StrEnum):
-    """A guard on dedup, stage or load; the value is what `--without` takes."""
+    """A guard on dedup, stage, load or the batch jobs; the value is what `--without` takes."""
 
     # dedup (D1-D8)
     COMPARE_AND_APPEND = "compare-and-append"
@@ -44,3 +44,17 @@ class Guard(StrEnum):
     NO_BLIND_COMMIT_RETRY = "no-blind-commit-retry"
     SETTLED_IN_CHAIN_ORDER = "settled-in-chain-order"
     SUPPRESSION = "suppression"
+    # batch jobs (B1-B4, E1-E5)
+    PLAN_ETAG = "plan-etag"
+    POINTER_SEQUENCE = "pointer-sequence"
+    DIFFERENCE_BY_FILE = "difference-by-file"
+    DAY_LOCK_FIRST = "day-lock-first"
+    LOWEST_IN_LAKE = "lowest-in-lake"
+    LOWEST_IN_DIFFERENCE = "lowest-in-difference"
+    SUPPRESSION_AFTER_PLAN = "suppression-after-plan"
+    SECOND_EXCLUSION = "second-exclusion"
+    ERASURE_LOCK = "erasure-lock"
+    SWAP_PLANNED_DAYS = "swap-planned-days"
+    REPROCESS_LOADED_ONLY = "reprocess-loaded-only"
+    ENTER_BEFORE_LEAVE = "enter-before-leave"
+    UNDO_REFUSES = "undo-refuses"

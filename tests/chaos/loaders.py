@@ -83,11 +83,20 @@ class LoaderActor:
             return
         try:
             self._work.send(None)
+            self._doze()
         except StopIteration:
             self._work = None
         except Unavailable:
             self._world.note("load tried again")
             self._work = None
+
+    def _doze(self) -> None:
+        """Beside batch jobs a load sleeps between its decision and its commit, now and then."""
+        world = self._world
+        if world.settings.days and world.warehouse.has_decided:
+            world.warehouse.has_decided = False
+            if not world.calm and world.rng.random() < 0.3:
+                self.asleep_until = world.steps + world.rng.choice((5, 20))
 
     def _look(self) -> None:
         """One reading of chains and ledger; what follows is done step by step."""

@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import MappingProxyType
 
 from tests.chaos.settings import Settings
 
 __all__ = ["PROFILES"]
+
+_DAYS = Settings(
+    "days",
+    days=0.5,
+    long_pause=0.02,
+    produce=0.15,
+    time=0.04,
+    load=0.5,
+    steps=(250, 400),
+    rules=False,
+    upstream=False,
+    burst=4,
+    notice=0.15,
+    loader_crash=0.01,
+    suppressions=0,
+    clock=0.0,
+    ids=24,
+    damage=0.01,
+    torn=0.15,
+    collect=0.0,
+)
 
 _ALL = (
     Settings("default", archives=0.2),
@@ -41,6 +63,21 @@ _ALL = (
         ids=2,
         window_ms=8 * 3_600_000,
         rules=False,
+    ),
+    _DAYS,
+    replace(_DAYS, profile="copies", ids=5, window_ms=6 * 3_600_000, damage=0.03, rare=0.06),
+    replace(_DAYS, profile="erasures", ids=60, users=30, days_back=8, erasures=8, unanswered=0.25),
+    replace(
+        _DAYS,
+        profile="reprocesses",
+        ids=24,
+        users=8,
+        erasures=1,
+        reprocess=0.5,
+        load=0.3,
+        unique=True,
+        window_ms=10**11,
+        damage=0.015,
     ),
     Settings(
         "edges", produce=0.12, time=0.12, load=0.03, ids=3, rare=0.03, window_ms=6 * 3_600_000, rules=False

@@ -21,19 +21,31 @@ class Settings:
     steps: tuple[int, ...] = (150, 400, 700)
     """Numbers of steps before healing; the seed draws one."""
     window_ms: int = 86_400_000
+    upstream: bool = True
+    """Whether dedup and stage are attacked; else they do their work as if nothing ever happened."""
     owners_per_partition: int = 3
     loaders: int = 2
     loader_crash: float = 0.03
     """Share of a loader's steps at which it dies."""
     ids: int = 8
     """Event ids, shared by two sources."""
+    users: int = 0
+    """Users who share the ids; each id its own where 0."""
+    days_back: int = 0
+    """Event dates lie up to this many days back; mostly today where 0."""
+    burst: int = 1
+    """Events that are produced at once."""
     produce: float = 0.06
     time: float = 0.06
     long_pause: float = 0.05
     """Share of the passages of time that take more than a day."""
     load: float = 0.14
+    notice: float = 0.02
+    """Steps at which the warehouse ends a transaction whose client is gone."""
     damage: float = 0.007
     """Staged files that come back torn, or that the warehouse refuses."""
+    torn: float = 0.5
+    """Share of the damaged that are torn."""
     collect: float = 0.007
     """Runs of the orphan collection."""
     clock: float = 0.007
@@ -48,3 +60,16 @@ class Settings:
     """Whether dedup.index is lost halfway, and built again from events.clean."""
     rules: bool = True
     """Whether events differ in the versions of the rules that take them for good."""
+    days: float = 0.0
+    """Steps of batch jobs' drivers; without any, runs have no lake days, no erasures and no reprocesses."""
+    drivers: int = 4
+    driver_crash: float = 0.005
+    """Share of a driver's steps at which it dies."""
+    unanswered: float = 0.1
+    """Share of the jobs' conditional writes without an answer; half of them are late, or never happen."""
+    erasures: int = 0
+    """Subjects that may be erased in a run."""
+    reprocess: float = 0.0
+    """Share of runs that reprocess days, or take such a run back."""
+    unique: bool = False
+    """Whether each identity is accepted once only: what a reprocess moves by days has no copies that it does not move."""

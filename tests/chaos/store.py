@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass
 from random import Random
@@ -19,6 +20,9 @@ class PendingPut:
     key: str
     data: bytes
     create_only: bool
+    etag: str | None = None
+    """The object that it replaces, and no other."""
+    sent_ms: int = 0
 
 
 class SimulatedStore:
@@ -46,6 +50,18 @@ class SimulatedStore:
         self.put(key, data)
         return True
 
+    def etag(self, key: str) -> str | None:
+        """The etag of the object's bytes, as S3 makes it: a digest; None where there is none."""
+        data = self.objects.get(key)
+        return None if data is None else hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+    def replace(self, key: str, data: bytes, etag: str) -> bool:
+        """Replace the object that has this etag; False where it is another one."""
+        if self.etag(key) != etag:
+            return False
+        self.put(key, data)
+        return True
+
     def get(self, key: str) -> bytes | None:
         """The object's bytes, None where there is none."""
         data = self.objects.get(key)
@@ -55,10 +71,16 @@ class SimulatedStore:
         """Remove an object."""
         self.objects.pop(key, None)
 
-    def send_late(self, key: str, data: bytes, *, create_only: bool) -> None:
+    def send_late(
+        self, key: str, data: bytes, *, create_only: bool, etag: str | None = None, now_ms: int = 0
+    ) -> None:
         """A write that nobody waits for: it may land at any later step, or never."""
         if self._rng.random() < 0.6:
-            self._pending.append(PendingPut(key, data, create_only))
+            self._pending.append(PendingPut(key, data, create_only, etag, now_ms))
+
+    def forget_sent_before(self, ms: int) -> None:
+        """Conditional writes of days that were sent this long ago land no more."""
+        self._pending = [write for write in self._pending if not 0 < write.sent_ms < ms]
 
     @property
     def pending(self) -> bool:
@@ -70,7 +92,9 @@ class SimulatedStore:
         if not self._pending:
             return None
         write = self._pending.pop(self._rng.randrange(len(self._pending)))
-        if write.create_only:
+        if write.etag is not None:
+            self.replace(write.key, write.data, write.etag)
+        elif write.create_only:
             self.create(write.key, write.data)
         else:
             self.put(write.key, write.data)
@@ -98,7 +122,7 @@ class ReadableStore:
 
     async def get_with_etag(self, key: str, *, deadline_s: float) -> tuple[bytes, str]:
         """See `ObjectStore`."""
-        return await self.get(key, deadline_s=deadline_s), "etag"
+        return await self.get(key, deadline_s=deadline_s), self._store.etag(key) or ""
 
     async def get_range(self, key: str, start: int, end: int, *, deadline_s: float) -> bytes:
         """See `ObjectStore`."""

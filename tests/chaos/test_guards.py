@@ -15,6 +15,7 @@ _LOST_EDGE = ("I1 edges",)
 _WRONG_OUTPUT = ("I5 clean", "I5 quarantine")
 _UNCERTIFIED = ("J1 outputs",)
 """A block certifies that everything below it is out; only therefore is one block sent again at a start enough."""
+_BACK = ("E1 erased", "E2 back")
 _SEEDS = 200
 _CONTROLS = 3
 
@@ -58,6 +59,19 @@ _CASES = (
     _Case(Guard.NO_BLIND_COMMIT_RETRY, ("I2 warehouse",)),
     _Case(Guard.SETTLED_IN_CHAIN_ORDER, ("I1 loss", "I8 unloaded"), "restarts"),
     _Case(Guard.SUPPRESSION, ("S1 suppressed",)),
+    _Case(Guard.PLAN_ETAG, ("D1 overwritten",), "days"),
+    _Case(Guard.POINTER_SEQUENCE, ("D2 older",), "days"),
+    _Case(Guard.DIFFERENCE_BY_FILE, ("D3 removed",), "days"),
+    _Case(Guard.DAY_LOCK_FIRST, ("D2 older", "I2 warehouse"), "days"),
+    _Case(Guard.LOWEST_IN_LAKE, ("D1 rest",), "copies"),
+    _Case(Guard.LOWEST_IN_DIFFERENCE, ("L2 lowest",), "copies"),
+    _Case(Guard.SUPPRESSION_AFTER_PLAN, _BACK, "erasures"),
+    _Case(Guard.SECOND_EXCLUSION, ("S1 suppressed",), "erasures"),
+    _Case(Guard.ERASURE_LOCK, _BACK, "erasures"),
+    _Case(Guard.SWAP_PLANNED_DAYS, _BACK, "erasures"),
+    _Case(Guard.REPROCESS_LOADED_ONLY, ("I2 moved",), "reprocesses"),
+    _Case(Guard.ENTER_BEFORE_LEAVE, ("D4 gone",), "reprocesses"),
+    _Case(Guard.UNDO_REFUSES, ("D1 undone",), "reprocesses"),
 )
 
 

@@ -1,7 +1,7 @@
 """Hostile events, and the dialect that reads them.
 
 Eight ids shared by two sources; copies, copies with other content, copies whose event time moved over midnight (never by
-more than a day, that is the stated limit), and events that only one version of the rules takes for good.
+more than a day, that is the stated limit; none without ``moves``), and events that only one version of the rules takes for good.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _VALIDITY = ((0, 99), (0, 99), (0, 99), (0, 99), (99, 99), (2, 99), (2, 99), (0,
 """Versions of the rules under which an event is good: mostly all, none, only the new one, only the old one."""
 
 
-class SimulatedEvent(msgspec.Struct, frozen=True, kw_only=True):
+class SimulatedEvent(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What a client sends. `good_from`/`good_until`: the versions of the rules under which it can be normalised."""
 
     source: str
@@ -33,6 +33,13 @@ class SimulatedEvent(msgspec.Struct, frozen=True, kw_only=True):
     """Its content: copies have the same."""
     good_from: int = 0
     good_until: int = 99
+    user: str = ""
+    """Whose it is; of nobody else's than its id where empty."""
+
+    @property
+    def user_id(self) -> str:
+        """Who sent it."""
+        return self.user or self.id
 
 
 encode_event = msgspec.json.Encoder().encode
@@ -78,9 +85,9 @@ def clean_event(value: bytes, rules_version: int, partition: int, offset: int) -
         event_ts=event_us,
         received_ts=event_us,
         ts_quality="exact",
-        user_id=event.id,
+        user_id=event.user_id,
         anonymous_id=f"a-{event.id}-{event.body}",
-        user_key=f"u:{event.id}",
+        user_key=f"u:{event.user_id}",
         identity_status="resolved",
         properties=msgspec.Raw(b'{"body":%d,"day":%d}' % (event.body, event.day)),
         schema_version=SCHEMA_VERSION,
@@ -98,8 +105,18 @@ def _ties(event: SimulatedEvent) -> bool:
 class Traffic:
     """Draws the bytes of events. Each (source, id) has one event date and one validity for the whole run."""
 
-    def __init__(self, rng: Random, *, ids: int = 8, rules: bool = True) -> None:
-        self._rng, self._ids, self._rules = rng, ids, rules
+    def __init__(
+        self,
+        rng: Random,
+        *,
+        ids: int = 8,
+        rules: bool = True,
+        moves: bool = True,
+        users: int = 0,
+        days_back: int = 0,
+    ) -> None:
+        self._rng, self._ids, self._rules, self._moves = rng, ids, rules, moves
+        self._users, self._days_back = users, days_back
         self._traits: dict[tuple[str, str], SimulatedEvent] = {}
 
     def draw(self, now_ms: int) -> SimulatedEvent:
@@ -108,17 +125,24 @@ class Traffic:
         source, identifier = rng.choice("ab"), f"e{rng.randrange(self._ids)}"
         event = self._traits.get((source, identifier))
         if event is None:
-            event = self._first(source, identifier, now_ms // DAY_MS + rng.choice((0, 0, 0, -1)))
+            back = rng.randrange(self._days_back) if self._days_back else rng.choice((0, 0, 0, 1))
+            event = self._first(source, identifier, now_ms // DAY_MS - back)
             self._traits[source, identifier] = event
         chance = rng.random()
         if chance < 0.08:
             return msgspec.structs.replace(event, body=event.body + 1)
-        if chance < 0.20:
+        if chance < 0.20 and self._moves:
             return msgspec.structs.replace(event, day=event.day + 1)
         return event
 
     def _first(self, source: str, identifier: str, day: int) -> SimulatedEvent:
         good_from, good_until = self._rng.choice(_VALIDITY if self._rules else _VALIDITY[:5])
         return SimulatedEvent(
-            source=source, id=identifier, day=day, body=10, good_from=good_from, good_until=good_until
+            source=source,
+            id=identifier,
+            day=day,
+            body=10,
+            good_from=good_from,
+            good_until=good_until,
+            user=f"e{int(identifier[1:]) % self._users}" if self._users else "",
         )

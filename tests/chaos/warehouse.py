@@ -7,8 +7,11 @@ outlive its client: it keeps the lock until the server notices, and a COMMIT tha
 from __future__ import annotations
 
 from collections.abc import Collection, Generator, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
 from random import Random
 from types import coroutine
+from typing import Protocol
 
 from tests.chaos.guards import Guard
 
@@ -17,14 +20,36 @@ from headrace_core.errors import BadData, Unavailable
 from headrace_loader.load_files import CheckedFile
 from headrace_loader.memory_warehouse import MemorySession, MemoryWarehouse, Row, Subject
 from headrace_loader.warehouse import CommitUnknown, Insertion, LedgerEntry, SetAside, WarehouseSession
+from headrace_spark.ports import Suppressions
 
-__all__ = ["SimulatedSession", "SimulatedWarehouse", "pause"]
+__all__ = ["DayCommit", "Outlived", "SimulatedSession", "SimulatedWarehouse", "first_wins", "pause"]
 
 
 @coroutine
 def pause() -> Generator[None, None, None]:
     """Give the turn back to the world."""
     yield
+
+
+@dataclass(frozen=True, slots=True)
+class DayCommit:
+    """What a transaction of a batch job did, for the oracle."""
+
+    day: date | None
+    sequence: int | None
+    contains: frozenset[int]
+    removed: tuple[Row, ...]
+    inserted: tuple[Row, ...]
+    suppressed: Suppressions
+    rows: tuple[Copy, ...] = ()
+    """The generation's, suppressed subjects excluded."""
+
+
+class Outlived(Protocol):
+    """A session whose client is gone."""
+
+    def end(self, carry_out: bool) -> None:
+        """The server's end of its transaction."""
 
 
 class SimulatedWarehouse(MemoryWarehouse):
@@ -37,9 +62,33 @@ class SimulatedWarehouse(MemoryWarehouse):
         self.poisoned: set[int] = set()
         """Files whose rows the warehouse refuses."""
         self.commits = 0
-        self.outlived: list[SimulatedSession] = []
+        self.outlived: list[Outlived] = []
+        self.has_decided = False
+        """Whether a load decided about its rows since a loader looked; it has not committed them."""
+        self.day_sequences: dict[date, int] = {}
+        """ops.day_generation: of each day the sequence of the generation that was applied last."""
+        self.day_commits: list[DayCommit] = []
+        """What batch jobs committed since the oracle looked."""
         self.inserted: list[tuple[Row, frozenset[Subject]]] = []
         """Rows inserted since the oracle looked, and who was suppressed when their transaction decided."""
+
+    def count_moved(self, gone: Iterable[Row], come: Iterable[Row], suppressed: Suppressions) -> None:
+        """Keep the ledger true to what a batch job did: a row that goes is present elsewhere or suppressed, one that comes
+        is inserted. Rows of files that are not loaded yet are counted when they are."""
+        for row in gone:
+            is_of = {("user", each) for each in suppressed.users} & row.subjects
+            self._move(row.copy.file_id, -1, suppressed=bool(is_of))
+        for row in come:
+            self._move(row.copy.file_id, 1)
+
+    def _move(self, file_id: int, rows: int, *, suppressed: bool = False) -> None:
+        entry = self.ledger.get(file_id)
+        if entry is None:
+            return
+        fields = {name: getattr(entry, name) for name in entry.__struct_fields__}
+        fields["inserted"] += rows
+        fields["suppressed" if suppressed else "present"] -= rows
+        self.ledger[file_id] = LedgerEntry(**fields)
 
     async def session(self, slot: str = "0") -> WarehouseSession:
         """A new connection."""
@@ -135,6 +184,7 @@ class SimulatedSession(MemorySession):
         """See `WarehouseSession`."""
         await self._step()
         self._suppressed = frozenset(self._sim.suppressed)
+        self._sim.has_decided = True
         return await super().insert_absent(loaded_us=loaded_us)
 
     def settle(self, staged: Iterable[Copy], stored: Iterable[Copy]) -> Settlement:
@@ -145,7 +195,7 @@ class SimulatedSession(MemorySession):
         if Guard.INSERT_IF_ABSENT in without:
             return settle(staged, ())
         if Guard.LOWEST_OFFSET_WINS in without:
-            return _first_wins(staged, table)
+            return first_wins(staged, table)
         return settle(staged, table, self._sim.expired_days)
 
     def is_suppressed(self, row: Row) -> bool:
@@ -217,7 +267,7 @@ def _together(parts: Iterable[Settlement]) -> Settlement:
     return whole
 
 
-def _first_wins(staged: Iterable[Copy], stored: Iterable[Copy]) -> Settlement:
+def first_wins(staged: Iterable[Copy], stored: Iterable[Copy]) -> Settlement:
     """What is in the table stays, whatever its position."""
     result, known = Settlement(), {copy.dedup_id for copy in stored}
     for copy in sorted(staged, key=lambda copy: copy.position):

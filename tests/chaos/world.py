@@ -14,11 +14,14 @@ from typing import Any, TypeVar
 
 from tests.chaos import machines
 from tests.chaos.chains import Chains
+from tests.chaos.days import Days
+from tests.chaos.drivers import DriverActor
 from tests.chaos.guards import Guard
 from tests.chaos.loaders import LoaderActor
 from tests.chaos.log import Network, SimulatedLog
 from tests.chaos.oracle import Oracle, Violations
 from tests.chaos.owners import OwnerActor
+from tests.chaos.processes import SteppedLoop
 from tests.chaos.rules import SimulatedRules
 from tests.chaos.settings import Settings
 from tests.chaos.stagers import StagerActor
@@ -37,6 +40,7 @@ from headrace_loader.load_discovery import LoadDiscovery
 from headrace_loader.stage_messages import Contents, Cut
 from headrace_loader.stager import Stager
 from headrace_loader.warehouse import Warehouse
+from headrace_spark.ports import REQUEST_LIVES_MS
 
 __all__ = ["World"]
 
@@ -88,8 +92,24 @@ class World:
             every_block_counts=Guard.COMPARE_AND_APPEND in self.without,
         )
         self.chains = Chains(self.store, self.oracle, self.violations)
-        self._warehouse_oracle = WarehouseOracle(self.warehouse, self.oracle, self.chains, self.violations)
-        self._traffic = Traffic(rng, ids=settings.ids, rules=settings.rules)
+        self._warehouse_oracle = WarehouseOracle(
+            self.warehouse,
+            self.oracle,
+            self.chains,
+            self.violations,
+            with_jobs=settings.days > 0,
+            moving=settings.unique,
+        )
+        self._traffic = Traffic(
+            rng,
+            ids=settings.ids,
+            rules=settings.rules,
+            moves=not settings.unique,
+            users=settings.users,
+            days_back=settings.days_back,
+        )
+        self.loop = SteppedLoop()
+        self.days = Days(self)
         self.owners = [
             OwnerActor(self, partition, f"owner {partition}.{number}")
             for partition in range(_PARTITIONS)
@@ -106,17 +126,27 @@ class World:
             (settings.produce, self._produce),
             (settings.time, self._pass_time),
             (settings.load, self._step_loader),
-            (0.27, self._step_owner),
-            (0.24, self.network.deliver),
-            (0.14 if len(self._kinds) == 1 else 0.3, self._step_stager),
-            (0.02, self.warehouse.notice_one),
+            *self._upstream(),
+            (settings.notice, self.warehouse.notice_one),
             (0.02, self.store.land_one),
             (settings.clock, self._step_clock),
             (settings.damage, self._damage),
             (settings.collect, self._collect),
             (settings.rare, self._rare),
+            (settings.days, self._step_driver),
+            (settings.days / 8, self._sprint),
         )
         self._shares = sum(share for share, _ in self._happenings)
+
+    def _upstream(self) -> tuple[tuple[float, Callable[[], object]], ...]:
+        """Dedup and stage step by step, or as if nothing ever happened to them."""
+        if not self.settings.upstream:
+            return ((0.12, self._pump),)
+        return (
+            (0.27, self._step_owner),
+            (0.24, self.network.deliver),
+            (0.14 if len(self._kinds) == 1 else 0.3, self._step_stager),
+        )
 
     @property
     def append_ms(self) -> int:
@@ -209,6 +239,8 @@ class World:
         finally:
             for loader in self.loaders:
                 loader.crash()
+            self.days.end_all()
+            self.loop.close()
             self._loop.close()
         return self
 
@@ -244,6 +276,7 @@ class World:
         self.oracle.observe()
         self.chains.observe()
         self._warehouse_oracle.observe()
+        self.days.oracle.observe()
 
     def _draw(self) -> None:
         chance = self.rng.random() * self._shares
@@ -265,13 +298,14 @@ class World:
         )()
 
     def _produce(self) -> None:
-        """An event, or the same twice, in its partition of events.raw."""
-        event = self._traffic.draw(self.now_ms)
-        identity = identity_of(event.source, event.id)
-        place = (EVENTS_RAW.name, partition_of(identity, _PARTITIONS))
-        value = encode_event(event)
-        for _ in range(self.rng.choice((1, 1, 1, 2))):
-            self.log.append(place, [(identity, value, ())], self.append_ms)
+        """Events, each once or twice, in their partitions of events.raw."""
+        for _ in range(self.settings.burst):
+            event = self._traffic.draw(self.now_ms)
+            identity = identity_of(event.source, event.id)
+            place = (EVENTS_RAW.name, partition_of(identity, _PARTITIONS))
+            value = encode_event(event)
+            for _ in range(self.rng.choice((1, 1, 1, 2))):
+                self.log.append(place, [(identity, value, ())], self.append_ms)
 
     def _pass_time(self) -> None:
         if self.rng.random() < self.settings.long_pause:
@@ -279,6 +313,7 @@ class World:
             self.now_ms += 26 * _HOUR_MS
         else:
             self.now_ms += self.rng.choice((0, 1, 1, 3)) * _HOUR_MS
+        self.store.forget_sent_before(self.now_ms - REQUEST_LIVES_MS)
 
     def _step_clock(self) -> None:
         self.note("leader clock stepped")
@@ -324,12 +359,53 @@ class World:
     def _step_stager(self) -> None:
         self._awake(self.stagers)
 
+    def _pump(self) -> None:
+        """What was produced for one partition is decided and staged."""
+        partition = self.rng.randrange(_PARTITIONS)
+        self.calm = True
+        self._finish_owner(partition)
+        stager = next(each for each in self.stagers if (each.kind, each.partition) == ("events", partition))
+        self._finish_staging(stager)
+        self.calm = False
+
     def _step_loader(self) -> None:
         self._awake(self.loaders)
 
-    def _awake(self, actors: list[Any]) -> None:
+    def _step_driver(self) -> None:
+        """Drivers have many small steps: they go on for some, mostly."""
+        awake = [driver for driver in self.days.drivers if driver.asleep_until <= self.steps]
+        if awake:
+            self._awake(awake, (1, 8, 32))
+            self.days.spring()
+
+    def _sprint(self) -> None:
+        """Somebody does a whole piece of work while the others stand still."""
+        pump, load = self._pump, lambda: self.run_through(self.rng.choice(self.loaders), 60)
+        awake = [driver for driver in self.days.drivers if driver.asleep_until <= self.steps]
+        for happen in self.rng.choice(((pump, load, load), (load,), (), ())):
+            happen()
+        if awake:
+            self.run_through(self.rng.choice(awake), 400)
+
+    def run_through(self, actor: LoaderActor | DriverActor, turns: int) -> None:
+        """Let one process go on for so many turns, or to the end of its work."""
+        for _ in range(turns):
+            if self.is_over or (isinstance(actor, LoaderActor) and actor.idle):
+                return
+            if isinstance(actor, LoaderActor) and actor.asleep_until > self.steps:
+                return
+            actor.advance()
+            self.check()
+            if isinstance(actor, DriverActor) and not actor.busy:
+                return
+
+    def chance(self) -> float:
+        """A draw in [0, 1) of what befalls a request; 1 once nothing fails any more."""
+        return 1.0 if self.calm else self.rng.random()
+
+    def _awake(self, actors: list[Any], bursts: tuple[int, ...] = (1, 1, 2, 4)) -> None:
         actor = self.rng.choice(actors)
-        for _ in range(self.rng.choice((1, 1, 2, 4))):
+        for _ in range(self.rng.choice(bursts)):
             if actor.asleep_until <= self.steps:
                 actor.step()
                 self.check()
@@ -356,7 +432,7 @@ class World:
         if not keys:
             return
         key = self.rng.choice(keys)
-        if self.rng.random() < 0.5:
+        if self.rng.random() < self.settings.torn:
             self.store.torn.add(key)
         else:
             self.warehouse.poisoned.add(file_id(key))
@@ -400,7 +476,7 @@ class World:
             owner.step()
             self.network.deliver(hurry=True)
 
-        self._until(lambda: owner.settled, advance, "rebuild")
+        self.until(lambda: owner.settled, advance, "rebuild")
         owner.crash()
 
     # Healing.
@@ -415,6 +491,8 @@ class World:
             for partition in range(_PARTITIONS):
                 self._finish_staging(StagerActor(self, kind, partition))
         self._finish_loading()
+        if self.settings.days:
+            self.days.heal()
         if self.is_over:
             return
         self.check()
@@ -427,6 +505,7 @@ class World:
         processes: list[OwnerActor | StagerActor | LoaderActor] = [*self.owners, *self.stagers, *self.loaders]
         for process in processes:
             process.crash()
+        self.days.end_all()
         while self.rng.random() < 0.7 and not self.network.idle:
             self.network.deliver(hurry=True)
             self.check()
@@ -449,21 +528,22 @@ class World:
             owner.advance()
             self.network.deliver(hurry=True)
 
-        self._until(lambda: owner.settled, advance, "dedup")
+        self.until(lambda: owner.settled, advance, "dedup")
         owner.crash()
 
     def _finish_staging(self, stager: StagerActor) -> None:
-        self._until(lambda: stager.settled, stager.advance, "stage")
+        self.until(lambda: stager.settled, stager.advance, "stage")
 
     def _finish_loading(self) -> None:
         self.store.torn.clear()
         self.warehouse.poisoned.clear()
         self.warehouse.released |= self.warehouse.errors.keys()
         loader = LoaderActor(self, "0")
-        self._until(lambda: loader.idle, loader.advance, "load")
+        self.until(lambda: loader.idle, loader.advance, "load")
         loader.crash()
 
-    def _until(self, done: Callable[[], bool], advance: Callable[[], None], what: str) -> None:
+    def until(self, done: Callable[[], bool], advance: Callable[[], None], what: str) -> None:
+        """Advance one process to its end; that it comes to one is an invariant too."""
         for _ in range(5_000):
             if done() or self.is_over:
                 return

@@ -15,8 +15,8 @@ from headrace_spark.ports import PlannedAttempt, Suppressions
 
 __all__ = [
     "days_to_swap",
-    "doomed_files",
     "expand",
+    "since_erasure",
     "still_running",
 ]
 
@@ -56,12 +56,15 @@ def still_running(
     )
 
 
-def doomed_files(history: Iterable[Generation]) -> list[str]:
-    """Keys of the files that only generations before the current one name; ``history`` begins with the current one."""
-    current, *older = history
-    kept = _keys(current)
-    return sorted(set[str]().union(*map(_keys, older)) - kept)
+def since_erasure(history: Iterable[Generation], run: str) -> list[Generation]:
+    """Of a day's generations, the current one first, those without a row of the subjects: back to the last one that the
+    erasing ``run`` made. All of them where it made none: then the day had no pointer when it swapped.
 
-
-def _keys(generation: Generation) -> set[str]:
-    return {file.key for files in generation.tables.values() for file in files}
+    Their files stay, also those of replaced ones: an undo may be on its way back to one of these, never past them.
+    """
+    clean: list[Generation] = []
+    for generation in history:
+        clean.append(generation)
+        if generation.id.run == run:
+            break
+    return clean

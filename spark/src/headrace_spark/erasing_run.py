@@ -19,7 +19,7 @@ import msgspec
 from headrace_core.errors import BadData
 from headrace_core.lake import Generation
 from headrace_core.pipeline_run import DayResult
-from headrace_spark.erasing import days_to_swap, doomed_files, still_running
+from headrace_spark.erasing import days_to_swap, still_running
 from headrace_spark.planning import DayState
 from headrace_spark.ports import LakeRecords, SubjectRows, Suppressions, WarehouseSubjects
 from headrace_spark.settling import (
@@ -32,7 +32,7 @@ from headrace_spark.settling import (
     settle_day,
 )
 
-__all__ = ["EraseJob", "Erased", "erase", "erase_day", "files_to_delete", "runs_to_wait_for"]
+__all__ = ["EraseJob", "Erased", "erase", "erase_day", "runs_to_wait_for"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +72,6 @@ async def runs_to_wait_for(job: EraseJob, erased: Erased) -> list[tuple[str, int
     """The attempts that still may swap; the evidence closes when there are none."""
     attempts = await job.records.attempts()
     return still_running(attempts, erased.planned_before, now_ms=job.days.clock.now_ms())
-
-
-async def files_to_delete(job: EraseJob, erased: Erased) -> list[str]:
-    """Keys of the lake's files that only replaced generations of the swapped days name: no run reads them any more."""
-    keys: list[str] = []
-    for day in erased.days:
-        keys += doomed_files(await job.records.history(day.event_date))
-    return keys
 
 
 async def erase_day(job: EraseJob, run: RunIdentity, day: str, subjects: Suppressions) -> DayResult:

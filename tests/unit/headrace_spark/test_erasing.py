@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from headrace_core.identity import Edge, EdgeRecord, edge_key, edge_record, resolve
-from headrace_core.lake import DayInput, Plan, PlanId
+from headrace_core.lake import DayInput, Generation, Plan, PlanId
 from headrace_spark.edge_tombstones import keys_about
 from headrace_spark.edges import EdgeSnapshot
 from headrace_spark.erase_cleanup import extract_of
-from headrace_spark.erasing import days_to_swap, expand, still_running
+from headrace_spark.erasing import days_to_swap, expand, since_erasure, still_running
 from headrace_spark.erasure_evidence import Evidence, decode_evidence, encode_evidence, expiry_days, opened
 from headrace_spark.ports import REQUEST_LIVES_MS, PlannedAttempt, Suppressions
 
@@ -94,3 +94,14 @@ def test_an_extract_is_a_folder() -> None:
     assert (
         extract_of("exports/user_day/run=r/attempt=2/part-0.parquet") == "exports/user_day/run=r/attempt=2/"
     )
+
+
+def _made(run: str) -> Generation:
+    return Generation(id=PlanId(run=run, attempt=1, plan=1), job="daily", event_date="d1", made_ms=0)
+
+
+def test_generations_since_the_erasure_are_kept_for_an_undo_and_no_others() -> None:
+    history = [_made("r"), _made("e"), _made("d"), _made("e"), _made("d")]
+    assert since_erasure(history, "e") == history[:2]
+    assert since_erasure(history[:1], "e") == history[:1]
+    assert since_erasure([], "e") == []

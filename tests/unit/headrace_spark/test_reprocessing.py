@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace_core.errors import UsageError
-from headrace_core.lake import Generation, PlanId
-from headrace_spark.reprocessing import Move, check_undo, order_days, select_files
+from headrace_core.lake import DayInput, Generation, LakeFile, Plan, PlanId, StagedFile
+from headrace_spark.reprocessing import Move, check_undo, order_days, restored, select_files, taken_back
 
 _DAYS = ("2026-11-20", "2026-11-21", "2026-11-22")
 _MOVES = st.lists(st.builds(Move, st.sampled_from(_DAYS), st.sampled_from(_DAYS), st.sampled_from("fg")))
@@ -48,3 +48,47 @@ def test_an_undo_takes_back_all_or_nothing() -> None:
     assert check_undo("r", "u", {**days, "b": [_made("u"), *days["b"]]}) == ["a"]
     with pytest.raises(UsageError, match="cannot be taken back"):
         check_undo("r", "u", {**days, "b": [_made("later"), *days["b"]]})
+
+
+def test_of_days_that_exchange_rows_one_keeps_what_leaves_until_the_other_has_it() -> None:
+    steps = order_days([Move("d1", "d2", "a"), Move("d2", "d1", "b")])
+    assert [(step.day, step.contains, step.keeps_leaving) for step in steps] == [
+        ("d1", {"b"}, True),
+        ("d2", {"a"}, False),
+        ("d1", frozenset(), False),
+    ]
+
+
+def _contains(run: str, *, contains: tuple[str, ...]) -> Generation:
+    identity = PlanId(run=run, attempt=1, plan=1)
+    return Generation(id=identity, job="reprocess", event_date="d1", contains=contains, made_ms=0)
+
+
+def test_what_was_read_is_new_again_and_what_entered_stays_contained() -> None:
+    file = LakeFile(key="lake/1", rows=1, bytes=1, sha256="")
+    before = Generation(
+        id=PlanId(run="daily", attempt=1, plan=1),
+        job="daily",
+        event_date="d1",
+        contains=("old",),
+        tables={"events": (file,)},
+        made_ms=0,
+    )
+    current = _contains("r", contains=("entered", "new", "old"))
+    new = StagedFile(key="new", rows=1, bytes=1, sha256="", partition=0, chain_start=0)
+    plan = Plan(
+        id=current.id, job="reprocess", day=DayInput(event_date="d1", read=(new,)), made_ms=0, ends_by_ms=0
+    )
+    taken = taken_back("r", [current, before], [plan])
+    identity = PlanId(run="u", attempt=1, plan=1)
+    result = restored(taken, identity, job="reprocess", previous="runs/r", made_ms=5)
+    assert result.contains == ("entered", "old")
+    assert result.files("events") == (file,)
+    assert (result.id, result.previous, result.revision) == (identity, "runs/r", "u.1.1")
+
+
+def test_a_run_that_made_the_first_generation_leaves_an_empty_one() -> None:
+    current = _contains("r", contains=("a",))
+    taken = taken_back("r", [current], [])
+    result = restored(taken, PlanId(run="u", attempt=1, plan=1), job="reprocess", previous="p", made_ms=5)
+    assert (result.tables, result.contains, result.event_date) == ({}, ("a",), "d1")

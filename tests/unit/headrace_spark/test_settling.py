@@ -13,7 +13,7 @@ from headrace_core.lake import Generation, Plan, SeenPointer, StagedFile
 from headrace_spark.edges import EdgeSnapshot
 from headrace_spark.planning import DayState, Inputs
 from headrace_spark.ports import Applied, EdgeSource, Made, Suppressions
-from headrace_spark.settling import MOST_PLANS_PER_DAY, DayJob, RunIdentity, settle_day
+from headrace_spark.settling import MOST_PLANS_PER_DAY, DayJob, Revision, RunIdentity, settle_day
 
 _D = "2026-11-20"
 _FILE = StagedFile(key="staged/a", rows=3, bytes=1, sha256="", partition=0, chain_start=0)
@@ -28,6 +28,7 @@ class _World:
     applied: dict[str, int] = field(default_factory=dict)
     edges_offset: int = 5
     rivals: int = 0
+    gone: int = 0
     refuses: bool = False
     clock: ManualClock = field(default_factory=ManualClock)
     computes_s: float = 1.0
@@ -57,6 +58,9 @@ class _World:
         if self.rivals:
             self.rivals -= 1
             self._put(Generation(id=plan.id, job="rival", event_date=_D, made_ms=0))
+        if self.gone:
+            self.gone -= 1
+            raise BadData("A file is gone.")
         return Made({}, {"rows": 3})
 
     async def check(self, plan: Plan, made: Made) -> Collection[str]:
@@ -185,3 +189,42 @@ async def test_a_day_without_rows_gets_no_generation() -> None:
     assert result.outcome == "unchanged"
     assert result.why
     assert world.calls == []
+
+
+async def test_a_revision_is_made_though_nothing_new_came_in() -> None:
+    world = _World()
+    await settle_day(world.job(), world.run(), _D)
+    revision = Revision(contains=frozenset({"staged/moved"}), reads_new=False)
+    result = await settle_day(
+        world.job(), RunIdentity("reprocess", "again", 1, 1 << 60), _D, revision=revision
+    )
+    generation = world.states[_D].generation
+    assert generation is not None
+    assert (result.outcome, result.sequence) == ("swapped", 2)
+    assert generation.contains == (_FILE.key, "staged/moved")
+    assert generation.revision == "again.1.1"
+    assert world.plans[-1].revises
+    assert world.plans[-1].day.read == ()
+
+
+async def test_past_its_end_a_run_writes_no_rows() -> None:
+    world = _World()
+    await settle_day(world.job(), world.run(), _D)
+    world.applied.clear()
+    run = world.run()
+    world.clock.advance(61)
+    with pytest.raises(RetryLater):
+        await settle_day(world.job(), run, _D)
+    assert world.applied == {}
+
+
+async def test_files_that_are_gone_because_the_pointer_moved_are_a_lost_swap() -> None:
+    world = _World(rivals=1, gone=1)
+    result = await settle_day(world.job(), world.run(), _D)
+    assert (result.outcome, result.generation) == ("swapped", "daily.1.2")
+
+
+async def test_files_that_are_gone_under_the_same_pointer_are_bad_data() -> None:
+    world = _World(gone=1)
+    with pytest.raises(BadData):
+        await settle_day(world.job(), world.run(), _D)

@@ -62,7 +62,8 @@ class MemoryWarehouse:
         self.suppressed: set[Subject] = set()
         self.expired_days: set[date] = set()
         self.stage_tables: dict[str, list[Row]] = {}
-        self.lock_holder: MemorySession | None = None
+        self.lock_holder: object | None = None
+        """The session that holds it: a loader's, or in the chaos tests a batch job's."""
 
     async def session(self, slot: str = "0") -> WarehouseSession:
         """A session of the worker in ``slot``; workers of one slot share a stage table."""
@@ -210,8 +211,8 @@ class MemorySession:
             warehouse.rollups.correct([row.values for row in removed], [row.values for row in warehouse.rows])
         warehouse.ledger.update(changes.ledger)
         for file_id, rows in _by_file(row.copy for row in removed).items():
-            entry = warehouse.ledger[file_id]
-            warehouse.ledger[file_id] = _moved(entry, rows)
+            if file_id in warehouse.ledger:  # a batch job inserts rows of files that are not loaded yet
+                warehouse.ledger[file_id] = _moved(warehouse.ledger[file_id], rows)
         for file_id in changes.ledger:
             warehouse.errors.pop(file_id, None)
             warehouse.released.discard(file_id)

@@ -20,11 +20,12 @@ from headrace_spark.context import Context
 from headrace_spark.day_job import day_job
 from headrace_spark.edge_tombstones import EdgeEraser, LogEdgeEraser, keys_about
 from headrace_spark.edges import EdgeSnapshot
-from headrace_spark.erase_cleanup import delete_extracts, delete_orphans
+from headrace_spark.erase_cleanup import delete_extracts
 from headrace_spark.erase_engine import EdgesOfOthers, EraseEngine
 from headrace_spark.erasing import expand
 from headrace_spark.erasing_run import Erased, EraseJob, erase, runs_to_wait_for
 from headrace_spark.erasure_evidence import Evidence, decode_evidence, encode_evidence, opened
+from headrace_spark.lake_orphans import delete_orphans
 from headrace_spark.outcome import JobOutcome
 from headrace_spark.ports import Suppressions
 from headrace_spark.settling import DayJob, RunIdentity
@@ -167,7 +168,11 @@ class _Erasure:
             overflow = await self._unnamed(evidence.overflow)
             await store.delete(overflow, deadline_s=deadline_s)
             files = await delete_orphans(
-                store, self._records, frozenset(evidence.waits_for), deadline_s=deadline_s
+                store,
+                self._records,
+                frozenset(evidence.waits_for),
+                run=self._context.attempt.run,
+                deadline_s=deadline_s,
             )
             extracts = await delete_extracts(store, self._rows, subjects, deadline_s=deadline_s)
         closed = msgspec.structs.replace(
