@@ -12,7 +12,6 @@ from psycopg import sql
 
 from headrace_core.tables import EVENTS, EVENTS_DAY, EVENTS_HOUR, EVENTS_MINUTE, USER_DAY, USER_FIRST_SEEN
 from headrace_loader.memory_warehouse import MemoryWarehouse
-from headrace_loader.migrate import migrate
 from headrace_loader.rollups import Rollups
 from headrace_loader.warehouse import Warehouse
 from headrace_loader.warehouse_postgres import PostgresWarehouse
@@ -200,6 +199,8 @@ def _drop_database(dsn: str, name: str) -> None:
 @pytest.fixture(scope="session")
 def migrated_template(stack: LocalStack) -> str:
     """Name of a migrated database that nobody connects to."""
+    from headrace_loader.migrate import migrate  # alembic takes half a second that unit tests need not spend
+
     dsn = new_database(stack.endpoints.postgres_dsn)
     migrate(dsn)
     return dsn.rsplit("/", 1)[1]
