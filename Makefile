@@ -13,6 +13,8 @@ ARGS ?=
 ONLY ?=
 export UV_PYTHON_DOWNLOADS := never
 export PYTHONHASHSEED := 0
+# Where it is set, every process compiles all it imports anew: three quarters of a start.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test lint unit contract integration chaos bench format clean
 
@@ -34,14 +36,15 @@ demo: $(READY) ## Start everything, send traffic, show where it went; ARGS="--ev
 
 test: lint unit contract integration chaos ## Everything that needs no cluster
 
-lint: $(READY) ## Formatting, style, types, import contracts
+lint: $(READY) ## Formatting, style, types, import contracts, house rules
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy libs/*/src services/*/src spark/src lambda/src cli/src tests benchmarks
 	$(BIN)/lint-imports
+	$(BIN)/pytest tests/house -q $(ARGS)
 
 unit: $(READY) ## Pure tests: seconds
-	$(BIN)/pytest tests/unit tests/house -n 2 $(ARGS)
+	$(BIN)/pytest tests/unit -n 2 $(ARGS)
 
 contract: $(READY) ## One suite per port, on every adapter
 	$(BIN)/pytest tests/contract -n 2 --dist loadgroup $(ARGS)
