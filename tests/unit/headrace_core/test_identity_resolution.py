@@ -15,6 +15,7 @@ from headrace_core.identity import (
     MAX_ALIASES_PER_CUSTOMER,
     MAX_CHAIN,
     MAX_CUSTOMERS_PER_ALIAS,
+    MOST_EDGES_OF_AN_ALIAS,
     AliasKind,
     AliasRow,
     Ambiguity,
@@ -117,6 +118,15 @@ def test_an_alias_of_many_customers_is_nobodys_until_a_surer_source_speaks() -> 
     assert found.ambiguous == (Ambiguity("many_customers", "a:till", MAX_CUSTOMERS_PER_ALIAS + 1),)
     settled = resolve(log(*shared, edge("till", "shop", confidence=1.0)))
     assert (settled.customer_of("anonymous", "till"), settled.ambiguous) == ("shop", ())
+
+
+def test_a_user_id_of_many_customers_has_none_though_aliases_lead_to_it() -> None:
+    shared = [crm("till", f"c{n}", n) for n in range(MAX_CUSTOMERS_PER_ALIAS + 1)]
+    found = resolve(log(edge("a", "till"), *shared))
+    assert [found.customer_of("user", "till"), found.customer_of("anonymous", "a")] == [None, None]
+    assert found.aliases == ()
+    taken_back = resolve(log(edge("a", "till"), *shared, crm("till", EVERY_CUSTOMER, 99, op="retract")))
+    assert taken_back.customer_of("anonymous", "a") == "till"
 
 
 def test_an_id_that_everyone_leads_to_merges_nobody() -> None:
@@ -283,3 +293,52 @@ def _as_events_say(edges: list[Edge]) -> list[EdgeRecord]:
 def test_compaction_takes_nothing_that_counts(records: list[EdgeRecord]) -> None:
     last = {record.key: record for record in records}
     assert resolve(last.values()) == resolve(records)
+
+
+def _bounded(most_edges: int, *edges: Edge) -> IdentityIndex:
+    index = IdentityIndex(most_edges=most_edges)
+    index.apply(log(*edges))
+    return index
+
+
+def test_a_full_index_gives_up_what_it_cannot_follow_any_more() -> None:
+    index = _bounded(2, edge("a1", "u1"), edge("a2", "u2"), edge("a3", "u3"), edge("a1", "u9", 1))
+    assert [index.customer_of(f"a:a{n}") for n in (1, 2, 3)] == [None, "u2", None]
+    assert index.passed_over == {"full": 2}
+    index.apply(log(edge("a1", "u1", 5), edge("a2", "u2", 6, op="retract")))
+    assert [index.customer_of("a:a1"), index.customer_of("a:a2")] == [None, None]
+    assert index.passed_over == {"full": 2, "given_up": 1}
+
+
+def test_no_chain_leads_through_an_alias_that_a_full_index_does_not_hold() -> None:
+    index = _bounded(1, edge("a1", "u1"), crm("u1", "c1"))
+    assert [index.customer_of("a:a1"), index.customer_of("u:u1")] == [None, None]
+    index.clear()
+    index.apply(log(edge("a1", "u1")))
+    assert index.customer_of("a:a1") == "u1"
+
+
+def test_an_alias_with_many_edges_is_given_up_and_frees_its_room() -> None:
+    said = [edge("till", "shop", n, source=f"s{n}") for n in range(MOST_EDGES_OF_AN_ALIAS)]
+    index = _bounded(MOST_EDGES_OF_AN_ALIAS + 1, *said)
+    assert index.customer_of("a:till") == "shop"
+    index.apply(log(edge("till", "shop", source="one more")))
+    assert (index.customer_of("a:till"), len(index.known)) == (None, 0)
+    index.apply(log(*(edge(f"a{n}", "u1") for n in range(MOST_EDGES_OF_AN_ALIAS))))
+    assert len(index.known) == MOST_EDGES_OF_AN_ALIAS
+
+
+@given(_logs_with_tombstones())
+def test_a_bound_that_is_not_reached_changes_nothing(records: list[EdgeRecord]) -> None:
+    index = IdentityIndex(most_edges=len(records) + 1)
+    index.apply(records)
+    assert index.known == resolve(records).index.known
+    assert not index.passed_over
+
+
+@given(_logs_with_tombstones(), st.integers(0, 8))
+def test_a_bounded_index_never_holds_more_than_its_bound(records: list[EdgeRecord], most_edges: int) -> None:
+    index = IdentityIndex(most_edges=most_edges)
+    for record in records:
+        index.apply([record])
+        assert sum(map(len, index.known.values())) <= most_edges

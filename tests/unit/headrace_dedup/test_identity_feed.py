@@ -24,7 +24,7 @@ class World:
     """A log with the topic of edges, and one feed on it."""
 
     def __init__(self) -> None:
-        self.log, self.index = MemoryLog(), IdentityIndex()
+        self.log, self.index = MemoryLog(), IdentityIndex(most_edges=1_000)
         self.log.create(TopicSpec(IDENTITY_EDGES.name, 1))
         settings = DedupSettings.model_validate({"kafka_bootstrap": "memory", "s3_bucket": "memory"})
         self.life = Lifecycle("dedup", settings, SystemClock(), Telemetry("dedup", "w"))
@@ -36,12 +36,14 @@ class World:
         assert partition is not None
         self.log.append(partition, Batch([key for key, _ in records], [value for _, value in records]))
 
-    def start(self, most_aliases: int = 100) -> None:
+    def start(self, most_edges: int | None = None) -> None:
         """Read in the background."""
+        if most_edges is not None:
+            self.index = IdentityIndex(most_edges=most_edges)
         access = LogAccess(
             MemoryLogWriter(self.log), cast("GroupCoordination", None), lambda: MemoryLogReader(self.log)
         )
-        feed = IdentityFeed(self.life, access, self.index, most_aliases=most_aliases)
+        feed = IdentityFeed(self.life, access, self.index)
         self.tasks.append(asyncio.create_task(feed.run()))
 
     async def until_ready(self) -> None:
@@ -87,7 +89,7 @@ async def test_readiness_says_that_the_map_is_being_read(world: World) -> None:
 
 async def test_it_is_ready_once_it_has_caught_up(world: World) -> None:
     world.write(*(_tie(f"a{n}", "u1") for n in range(700)))
-    world.start(most_aliases=1_000)
+    world.start()
     await world.until_ready()
     assert len(world.index) == 700
     world.write(_tie("later", "u2"))
@@ -112,11 +114,13 @@ async def test_tombstones_take_back_and_strange_records_are_passed_over(world: W
 
 async def test_a_full_map_learns_no_more_aliases_but_follows_those_it_has(world: World) -> None:
     world.write(_tie("a1", "u1"), _tie("a2", "u2"), _tie("a3", "u3"))
-    world.start(most_aliases=2)
+    world.start(most_edges=2)
     await world.until_ready()
     assert [world.index.customer_of(f"a:a{n}") for n in (1, 2, 3)] == ["u1", "u2", None]
     world.write((_tie("a1", "u1")[0], None), _tie("a4", "u4"))
     await world.until_known("a:a4", "u4")
+    told = world.life.telemetry.exposition().decode()
+    assert 'headrace_dedup_identity_passed_over_total{reason="full"} 1.0' in told
 
 
 async def test_a_log_made_anew_is_read_anew(world: World) -> None:

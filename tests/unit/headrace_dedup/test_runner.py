@@ -10,7 +10,7 @@ from tests.support.dedup_world import identify_event, native_event
 
 from headrace_core.block import Block, Verdict, decode_block, is_valid_at
 from headrace_core.clock import SystemClock
-from headrace_core.errors import ConfigurationError
+from headrace_core.errors import Bug, ConfigurationError
 from headrace_core.identity import decode_edge
 from headrace_core.keys import partition_of
 from headrace_core.meta import RequestMeta, decode_source_offset, encode_index, encode_meta
@@ -100,6 +100,14 @@ class World:
         )
         self.group = FakeGroup(frozenset(TopicPartition(EVENTS_RAW.name, p) for p in range(_PARTITIONS)))
         self.life = Lifecycle("dedup", self.settings, SystemClock(), Telemetry("dedup", "w"))
+        self.ending = asyncio.Event()
+        self.failure: Exception | None = None
+
+    async def beside(self) -> None:
+        """Runs as the reading of the map of customers does, until the test ends it."""
+        await self.ending.wait()
+        if self.failure is not None:
+            raise self.failure
 
     async def worker(self) -> Worker:
         """A worker that was not started."""
@@ -130,7 +138,7 @@ class World:
                 settings=self.settings,
             )
 
-        return Worker(self.life, self.group, feed, runner)
+        return Worker(self.life, self.group, feed, runner, beside=self.beside)
 
     def send(self, identifiers: Iterable[str]) -> None:
         """Raw records as ingest makes them; an id that begins with ! has no name, one with @ is of an identify event."""
@@ -299,3 +307,16 @@ async def test_an_owner_that_needs_a_person_ends_the_worker_and_stays_unready(wo
             await (await world.worker()).run()
     assert stopped.value.code == "index_missing"
     assert not world.life.health.ready
+
+
+@pytest.mark.parametrize("failure", [None, ValueError("a defect")])
+async def test_a_map_of_customers_that_is_read_no_longer_ends_the_worker(
+    world: World, failure: Exception | None
+) -> None:
+    running = asyncio.create_task((await world.worker()).run())
+    await asyncio.sleep(0)
+    world.failure = failure
+    world.ending.set()
+    with pytest.raises(Bug if failure is None else ValueError, match=r"identity\.edges|a defect"):
+        async with asyncio.timeout(10):
+            await running

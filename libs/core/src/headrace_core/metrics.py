@@ -24,6 +24,7 @@ MetricName = Literal[
     "headrace_dedup_table_entries",
     "headrace_dedup_lag_records",
     "headrace_dedup_identity_aliases",
+    "headrace_dedup_identity_passed_over_total",
     "headrace_stage_rows_total",
     "headrace_stage_repeats_dropped_total",
     "headrace_stage_files_total",
@@ -66,6 +67,9 @@ METRICS: dict[MetricName, Metric] = {
     "headrace_dedup_table_entries": Metric("gauge", "1", "ids held, live and expired", ("partition",)),
     "headrace_dedup_lag_records": Metric("gauge", "1", "raw records not decided yet", ("partition",)),
     "headrace_dedup_identity_aliases": Metric("gauge", "1", "aliases that the map of customers holds"),
+    "headrace_dedup_identity_passed_over_total": Metric(
+        "counter", "1", "edges that the map of customers did not learn", ("reason",)
+    ),
     "headrace_stage_rows_total": Metric("counter", "1", "rows made readable", ("kind",)),
     "headrace_stage_repeats_dropped_total": Metric(
         "counter", "1", "records at or below the running maximum", ("kind",)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import random
 import secrets
@@ -106,7 +105,7 @@ async def run_service(life: Lifecycle, settings: DedupSettings, *, rebuild_index
             return
         async with clients.opened:
             life.health.up("kafka")
-            customers = IdentityIndex()
+            customers = IdentityIndex(most_edges=settings.dedup_identity_aliases)
             factory = _RunnerFactory(
                 life,
                 settings,
@@ -115,15 +114,8 @@ async def run_service(life: Lifecycle, settings: DedupSettings, *, rebuild_index
                 rules=EventRules(MappingFolder(settings.mappings_dir), customers),
                 rebuild_index=rebuild_index,
             )
-            identity = IdentityFeed(
-                life, clients.log, customers, most_aliases=settings.dedup_identity_aliases
-            )
-            reading = asyncio.create_task(identity.run(), name="identity-feed")
-            try:
-                await Worker(life, clients.log.group, clients.feed, factory).run()
-            finally:
-                reading.cancel()
-                await asyncio.wait([reading], timeout=5.0)
+            identity = IdentityFeed(life, clients.log, customers)
+            await Worker(life, clients.log.group, clients.feed, factory, beside=identity.run).run()
 
 
 async def _connect(life: Lifecycle, settings: DedupSettings) -> _Clients | None:

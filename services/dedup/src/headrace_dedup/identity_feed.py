@@ -30,13 +30,12 @@ _MOST_RECORDS = 500
 
 
 class IdentityFeed:
-    """Keeps an `IdentityIndex` up with the log. ``most_aliases`` bounds it: aliases past that are not learned."""
+    """Keeps an `IdentityIndex` up with the log. What its bound keeps out is counted, and said once of each reading."""
 
-    def __init__(self, life: Lifecycle, log: LogAccess, index: IdentityIndex, *, most_aliases: int) -> None:
+    def __init__(self, life: Lifecycle, log: LogAccess, index: IdentityIndex) -> None:
         self._life, self._log, self._index = life, log, index
-        self._most_aliases = most_aliases
-        self._is_full = False
         self._unreadable = 0
+        self._told = False
 
     async def run(self) -> None:
         """Read until cancelled; what fails is logged, shown in readiness while the map is not read, and tried again."""
@@ -52,6 +51,7 @@ class IdentityFeed:
     async def _follow(self, reader: LogReader) -> None:
         """From the beginning, whatever was read before: the log may be another one now."""
         self._index.clear()
+        self._told = False
         starts = await reader.beginning_offsets([EDGES], deadline_s=_DEADLINE_S)
         ends = await reader.end_offsets([EDGES], deadline_s=_DEADLINE_S)
         reader.assign(starts)
@@ -65,21 +65,24 @@ class IdentityFeed:
 
     def take(self, records: Iterable[Record]) -> None:
         """Learn from records that follow those before."""
+        before = self._index.passed_over.copy()
         self._index.apply(self._readable(records))
+        for reason, edges in (self._index.passed_over - before).items():
+            self._tell(reason)
+            self._life.telemetry.count("headrace_dedup_identity_passed_over_total", edges, reason=reason)
         self._life.telemetry.gauge("headrace_dedup_identity_aliases", len(self._index.known))
 
     def _readable(self, records: Iterable[Record]) -> Iterator[EdgeRecord]:
         for record in records:
             try:
                 edge = None if record.value is None else decode_edge(record.value)
-                made = EdgeRecord(record.offset, record.key or b"", edge)
             except BadData as error:
                 self._pass_over(record, error)
                 continue
-            if edge is None or edge.user_key in self._index.known or self._has_room():
-                yield made
+            yield EdgeRecord(record.offset, record.key or b"", edge)
 
     def _pass_over(self, record: Record, error: BadData) -> None:
+        self._life.telemetry.count("headrace_dedup_identity_passed_over_total", reason="unreadable")
         self._unreadable += 1
         if self._unreadable == 1:
             _log.error(
@@ -87,12 +90,10 @@ class IdentityFeed:
                 extra={"offset": record.offset, "why": error.why},
             )
 
-    def _has_room(self) -> bool:
-        room = len(self._index.known) < self._most_aliases
-        if not room and not self._is_full:
+    def _tell(self, reason: str) -> None:
+        if reason == "full" and not self._told:
+            self._told = True
             _log.error(
                 "The map of customers is full: further aliases get no customer here.",
-                extra={"aliases": self._most_aliases, "fix": "Raise HEADRACE_DEDUP_IDENTITY_ALIASES."},
+                extra={"aliases": len(self._index.known), "fix": "Raise HEADRACE_DEDUP_IDENTITY_ALIASES."},
             )
-        self._is_full = self._is_full or not room
-        return room

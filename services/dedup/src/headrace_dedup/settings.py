@@ -31,7 +31,9 @@ class DedupSettings(HttpSettings, KafkaSettings, MappingSettings, StoreSettings)
         512 << 20, ge=1 << 20, description="Most memory of the seen ids of one partition; 32 bytes an id."
     )
     dedup_identity_aliases: int = Field(
-        500_000, ge=0, description="Most aliases whose customer a worker knows; 0.6 KB each."
+        500_000,
+        ge=0,
+        description="Most aliases whose customer a worker knows; of one with many customers each counts. 0.6 KB each.",
     )
     dedup_append_deadline_s: float = Field(
         15.0, gt=0, le=120, description="Longest wait for the acknowledgement of a block or of outputs."

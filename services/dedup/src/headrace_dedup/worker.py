@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 
-from headrace_core.errors import HeadraceError
+from headrace_core.errors import Bug, HeadraceError
 from headrace_dedup import messages as m
 from headrace_dedup.raw_feed import RawFeed
 from headrace_dedup.runner import PartitionRunner
@@ -26,7 +26,10 @@ _SILENT_S = 5.0
 
 
 class Worker:
-    """Starts and ends runners as the group regroups. An error of one that needs a person ends all."""
+    """Starts and ends runners as the group regroups. An error of one that needs a person ends all.
+
+    ``beside`` runs as long as the worker does (the map of customers is read so); its end ends the worker.
+    """
 
     def __init__(
         self,
@@ -34,8 +37,11 @@ class Worker:
         group: GroupCoordination,
         feed: RawFeed,
         new_runner: Callable[[int], PartitionRunner],
+        *,
+        beside: Callable[[], Awaitable[None]],
     ) -> None:
         self._life, self._group, self._feed, self._new_runner = life, group, feed, new_runner
+        self._beside = beside
         self._runners: dict[TopicPartition, PartitionRunner] = {}
         self._tasks: dict[TopicPartition, asyncio.Task[bool]] = {}
         self._committed: dict[TopicPartition, int] = {}
@@ -43,18 +49,32 @@ class Worker:
 
     async def run(self) -> None:
         """Work until the process is asked to stop. Raises the error with which an owner stopped."""
-        feeding = asyncio.create_task(self._feed.run(), name="raw-feed")
+        lasting = [
+            asyncio.create_task(self._lasting(self._feed.run, "records of events.raw"), name="raw-feed"),
+            asyncio.create_task(self._lasting(self._beside, "edges of identity.edges"), name="identity-feed"),
+        ]
         try:
             generation = -2
             while not self._life.stopping.is_set():
-                generation = await self._follow(generation, feeding)
+                generation = await self._follow(generation, lasting)
             await self._drain()
         finally:
-            await self._abandon([feeding, *self._tasks.values()])
+            await self._abandon([*lasting, *self._tasks.values()])
 
-    async def _follow(self, seen: int, feeding: asyncio.Task[None]) -> int:
+    @staticmethod
+    async def _lasting(work: Callable[[], Awaitable[None]], what: str) -> None:
+        """Work that has no end of its own: where it ends, also without an error, nothing more would come."""
+        await work()
+        raise Bug(
+            f"The worker reads no {what} any more.",
+            why="The task that reads them ended without an error.",
+            fix="Report it; the worker is started again.",
+            code="reading_ended",
+        )
+
+    async def _follow(self, seen: int, lasting: Sequence[asyncio.Task[None]]) -> int:
         """One look at the group and at what runs; the generation that was seen."""
-        self._reap(feeding)
+        self._reap(lasting)
         generation = self._group.generation
         if generation < 0:
             self._life.health.down(
@@ -95,10 +115,11 @@ class Worker:
         runner.tell(m.StopRequested())
         asyncio.get_running_loop().call_later(_HANDOVER_S, runner.tell, m.OwnershipLost())
 
-    def _reap(self, feeding: asyncio.Task[None]) -> None:
-        """Raise what ended the feed or an owner; one that merely lost its partition is started again if it is ours."""
-        if feeding.done():
-            feeding.result()
+    def _reap(self, lasting: Sequence[asyncio.Task[None]]) -> None:
+        """Raise what ended a reader or an owner; one that merely lost its partition is started again if it is ours."""
+        for reading in lasting:
+            if reading.done():
+                reading.result()
         for tp, task in list(self._tasks.items()):
             if task.done():
                 del self._tasks[tp]

@@ -2,13 +2,16 @@
 
 Records go in by ascending offset. What is known of a pair of alias and customer from one source is its latest edge by
 ``valid_from``, so a record that comes again, or late, changes nothing.
+
+An index may be bounded. What it has no room for it gives up, until it is cleared: such an alias has no customer, and no
+chain goes through it, since what is known of it is not all that was said.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -18,6 +21,7 @@ __all__ = [
     "MAX_ALIASES_PER_CUSTOMER",
     "MAX_CHAIN",
     "MAX_CUSTOMERS_PER_ALIAS",
+    "MOST_EDGES_OF_AN_ALIAS",
     "EdgeRecord",
     "IdentityIndex",
     "edge_record",
@@ -31,6 +35,10 @@ MAX_ALIASES_PER_CUSTOMER: Final = 1_000
 
 MAX_CHAIN: Final = 32
 """A chain of more ids than this is not followed."""
+
+
+MOST_EDGES_OF_AN_ALIAS: Final = 64
+"""Of a bounded index; with more the alias is given up. Each edge of an alias costs a look at all the others."""
 
 
 class EdgeRecord(msgspec.Struct, frozen=True, gc=False):
@@ -50,9 +58,18 @@ _NO_EDGES: Final[tuple[Edge, ...]] = ()
 
 
 class IdentityIndex:
-    """All edges by alias, the edge that decides each alias, and how many lead to each id."""
+    """All edges by alias, the edge that decides each alias, and how many lead to each id.
 
-    def __init__(self) -> None:
+    ``most_edges`` bounds the edges that it holds, and the aliases that it gives up, each; without it there is no bound.
+    """
+
+    def __init__(self, *, most_edges: int | None = None) -> None:
+        self._most_edges = most_edges
+        self._size = 0
+        self._given_up: set[str] = set()
+        self._undecided: set[str] = set()
+        self.passed_over: Counter[Literal["full", "given_up"]] = Counter()
+        """Edges that were not learned: the index was full, or has given their alias up."""
         self._edges: dict[str, tuple[Edge, ...]] = {}
         self._decided: dict[str, Edge] = {}
         self._leading: Counter[str] = Counter()
@@ -66,6 +83,9 @@ class IdentityIndex:
         self._edges.clear()
         self._decided.clear()
         self._leading.clear()
+        self._given_up.clear()
+        self._undecided.clear()
+        self._size = 0
 
     def apply(self, records: Iterable[EdgeRecord]) -> None:
         """Take records that follow those before. A tombstone whose key is none of an edge means nothing."""
@@ -77,6 +97,9 @@ class IdentityIndex:
 
     def _learn(self, edge: Edge) -> None:
         user_key = edge.user_key
+        if user_key in self._given_up:
+            self.passed_over["given_up"] += 1
+            return
         before = self._edges.get(user_key, _NO_EDGES)
         for known in before:
             if known.source == edge.source and known.customer_id == edge.customer_id:
@@ -84,7 +107,28 @@ class IdentityIndex:
                     return
                 before = tuple(other for other in before if other is not known)
                 break
+        else:
+            if not self._has_room(user_key, before):
+                return
         self._decide(user_key, (*before, edge))
+
+    def _has_room(self, user_key: str, before: Sequence[Edge]) -> bool:
+        """Whether an alias may have one edge more. It is given up else, if an answer could follow from what is known."""
+        if self._most_edges is None:
+            return True
+        is_crowded = len(before) >= MOST_EDGES_OF_AN_ALIAS
+        if not is_crowded and self._size < self._most_edges:
+            return True
+        self.passed_over["given_up" if is_crowded else "full"] += 1
+        if before or (user_key[:2] == "u:" and user_key[2:] in self._leading):
+            self._give_up(user_key)
+        return False
+
+    def _give_up(self, user_key: str) -> None:
+        self._decide(user_key, _NO_EDGES)
+        if self._most_edges is not None and len(self._given_up) < self._most_edges:
+            self._given_up.add(user_key)
+            self._undecided.add(user_key)
 
     def _forget(self, user_key: str, source: str, customer_id: str) -> None:
         before = self._edges.get(user_key, _NO_EDGES)
@@ -94,11 +138,17 @@ class IdentityIndex:
 
     def _decide(self, user_key: str, edges: tuple[Edge, ...]) -> None:
         """Note what is known of an alias now, and what follows for where it leads."""
+        self._size += len(edges) - len(self._edges.get(user_key, _NO_EDGES))
         if edges:
             self._edges[user_key] = edges
         else:
             self._edges.pop(user_key, None)
-        before, now = self._decided.pop(user_key, None), deciding_edge(edges)
+        living = living_edges(edges)
+        before, now = self._decided.pop(user_key, None), _deciding(living)
+        if living and now is None:
+            self._undecided.add(user_key)
+        else:
+            self._undecided.discard(user_key)
         if before is not None:
             self._leave(before.customer_id)
         if now is not None:
@@ -130,6 +180,8 @@ class IdentityIndex:
         edge = self._decided.get(user_key)
         if edge is not None:
             return self.end_of(edge.customer_id)
+        if user_key in self._undecided:
+            return None
         if user_key[:2] == "u:" and 0 < self._leading.get(user_key[2:], 0) <= MAX_ALIASES_PER_CUSTOMER:
             return user_key[2:]
         return None
@@ -141,9 +193,10 @@ class IdentityIndex:
             if len(chain) == MAX_CHAIN or self._leading.get(identifier, 0) > MAX_ALIASES_PER_CUSTOMER:
                 return None
             chain.append(identifier)
-            edge = self._decided.get("u:" + identifier)
+            user_key = "u:" + identifier
+            edge = self._decided.get(user_key)
             if edge is None:
-                return identifier
+                return None if user_key in self._undecided else identifier
             identifier = edge.customer_id
         return min(chain[chain.index(identifier) :])
 
@@ -172,9 +225,8 @@ def _strength(edge: Edge) -> tuple[float, int, str, str]:
     return -edge.confidence, -edge.valid_from, edge.customer_id, edge.source
 
 
-def deciding_edge(edges: Sequence[Edge]) -> Edge | None:
+def _deciding(living: Sequence[Edge]) -> Edge | None:
     """The edge that decides an alias; None where none is left, or as many strongest ones disagree as make it ambiguous."""
-    living = living_edges(edges)
     return living[0] if living and customers_named(living) <= MAX_CUSTOMERS_PER_ALIAS else None
 
 
