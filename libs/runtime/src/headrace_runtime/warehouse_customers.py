@@ -1,7 +1,8 @@
 """Customers and their aliases on PostgreSQL: what a resolution says, written as the difference to what is there.
 
-The transaction locks the row of the events table first, as loads and erasures do: a subject that was suppressed before is
-left out, and an erasure that comes after finds the rows.
+The rows are sent first, into a table of the transaction. Then it locks the row of the events table, as loads and erasures
+do, and only then looks at the suppression list: a subject that was suppressed before is left out, and an erasure that comes
+after finds the rows.
 """
 
 from __future__ import annotations
@@ -74,8 +75,10 @@ async def write_customers(
     """Make both tables say what the rows say, in one transaction. Raises the errors of the connection."""
     await connection.begin()
     try:
+        await connection.execute(_NEW_ALIASES)
+        await connection.copy_in(_COPY, copy_lines(rows))
         await connection.execute(_LOCK)
-        written = await _write(connection, rows, now_us)
+        written = await _write(connection, now_us)
         await connection.commit()
     except BaseException:
         await connection.rollback()
@@ -83,9 +86,7 @@ async def write_customers(
     return written
 
 
-async def _write(connection: PostgresConnection, rows: Iterable[AliasRow], now_us: int) -> Written:
-    await connection.execute(_NEW_ALIASES)
-    await connection.copy_in(_COPY, copy_lines(rows))
+async def _write(connection: PostgresConnection, now_us: int) -> Written:
     suppressed = await connection.count(_SUPPRESS)
     await connection.execute(_NEW_CUSTOMERS, (_time(now_us),))
     unchanged_by_time = [name for name in CUSTOMERS.column_names if name != "updated_ts"]
