@@ -1,7 +1,7 @@
 """Job ``quality``: checks the days asked for as they are now and leaves a report of each. It changes no day.
 
 Oldest first, and a day that was never measured gets its metrics beside its generation: so a run over the last weeks gives
-an installation the history that its next days are compared with.
+an installation the history that its next days are compared with. Metrics that cannot be read are measured again and replaced.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from headrace_spark.context import Context
 from headrace_spark.lake_store import CurrentDay
 from headrace_spark.outcome import JobOutcome
 from headrace_spark.quality.gate import stop_reason
-from headrace_spark.quality.history import metrics_key, read_history, read_metrics
+from headrace_spark.quality.history import KnownCounts, keep_metrics, read_counts, read_history
 from headrace_spark.quality.inspection import Inspection, inspect_day
 from headrace_spark.quality.metrics import DayMetrics
 from headrace_spark.quality.report import METRICS_NAME
@@ -70,12 +70,12 @@ async def _check(
             return _result(current, "unchanged", {"rows": 0}), None
         deadline_s = context.settings.store_deadline_s
         history = await read_history(context.store, context.lake, day, deadline_s=deadline_s)
-        known = await read_metrics(context.store, context.lake, current.generation, deadline_s=deadline_s)
+        known = await read_counts(context.store, context.lake, current.generation, deadline_s=deadline_s)
     if dry_run:
         return _result(current, "planned", {"history_days": len(history)}), None
     inspection = await _inspect(context, current.generation, day, history, known)
     context.check_time()
-    reports = await _store(context, current.generation, number, inspection)
+    reports = await _store(context, current.generation, number, inspection, is_torn=known.is_torn)
     stop = stop_reason(inspection.report, "gate")
     counts = {
         "rows": inspection.report.rows,
@@ -112,29 +112,30 @@ async def _inspect(
     generation: Generation,
     day: date,
     history: Sequence[DayMetrics],
-    known: DayMetrics | None,
+    known: KnownCounts,
 ) -> Inspection:
     """Inspect the files of a generation. What only its own job could count is taken over from its metrics."""
     files = context.lake_files()
     addresses = [files.address(file.key) for file in generation.files("events")]
-    given = None if known is None else known.given
     with context.progress.stage(f"quality {day}") as stage:
         inspection = await context.spark.run(
-            lambda session: inspect_day(session.read.parquet(*addresses), day, given=given, history=history)
+            lambda session: inspect_day(
+                session.read.parquet(*addresses), day, given=known.given, history=history
+            )
         )
         stage.rows = inspection.report.rows
     return inspection
 
 
 async def _store(
-    context: Context, generation: Generation, number: int, inspection: Inspection
+    context: Context, generation: Generation, number: int, inspection: Inspection, *, is_torn: bool
 ) -> tuple[str, ...]:
-    """Store the report beside the run, the metrics also beside the generation where it has none; keys of the report."""
+    """Store the report beside the run, the metrics also beside the generation where it has none that can be read; keys of
+    the report."""
     attempt, deadline_s = context.attempt, context.settings.store_deadline_s
     keys = {name: report_key(attempt.run, attempt.attempt, number, name) for name in sorted(inspection.files)}
     for name, key in keys.items():
         await context.store.put(key, inspection.files[name], deadline_s=deadline_s)
-    await context.store.put_if_absent(
-        metrics_key(generation), inspection.files[METRICS_NAME], deadline_s=deadline_s
-    )
+    metrics = inspection.files[METRICS_NAME]
+    await keep_metrics(context.store, generation, metrics, is_torn=is_torn, deadline_s=deadline_s)
     return tuple(keys.values())

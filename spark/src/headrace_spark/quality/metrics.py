@@ -22,6 +22,7 @@ __all__ = [
     "KNOWN_VALUES",
     "NULL_RULES",
     "UNKNOWN",
+    "UNREADABLE",
     "DayMetrics",
     "GivenCounts",
     "Money",
@@ -33,6 +34,9 @@ __all__ = [
 ]
 
 HOURS = 24
+
+UNREADABLE = "metrics_unreadable"
+"""The code of the error of metrics that cannot be read."""
 
 ABSENT = ""
 """The key of what is null, such as the currency of revenue without one."""
@@ -177,5 +181,5 @@ def decode_metrics(data: bytes) -> DayMetrics:
             "The metrics of a day cannot be read.",
             why=str(error),
             fix="Run the job quality for that day: it measures the current generation again.",
-            code="metrics_unreadable",
+            code=UNREADABLE,
         ) from error
