@@ -18,7 +18,7 @@ from headrace_core.lake import Generation, Plan, SeenPointer
 from headrace_spark.edges import EdgeSnapshot
 from headrace_spark.erasing_run import Erased, EraseJob, erase, runs_to_wait_for
 from headrace_spark.kept_files import check_kept
-from headrace_spark.lake_orphans import delete_orphans
+from headrace_spark.lake_orphans import find_orphans
 from headrace_spark.lake_store import LakeStore
 from headrace_spark.planning import Inputs
 from headrace_spark.ports import Made, PlannedAttempt, Suppressions
@@ -179,9 +179,11 @@ class RunPorts:
 
     async def close(self, erased: Erased, run: str) -> bool:
         """Whether the erasure of ``run`` could be closed; then what it replaced is gone."""
-        if await runs_to_wait_for(self.erase_job(), erased):
+        before = erased.planned_before
+        if await runs_to_wait_for(self.records, before, own_run=run, now_ms=self.clock.now_ms()):
             return False
-        await delete_orphans(self.store, self.records, erased.planned_before, run=run, deadline_s=_DEADLINE_S)
+        orphans = await find_orphans(self.store, self.records, before, run=run, deadline_s=_DEADLINE_S)
+        await self.store.delete(orphans.doomed, deadline_s=_DEADLINE_S)
         return True
 
 

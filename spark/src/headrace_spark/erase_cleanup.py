@@ -1,36 +1,41 @@
-"""Deletes the extracts that hold rows of erased subjects (rule E3)."""
+"""Finds the extracts that hold rows of erased subjects (rule E3)."""
 
 from __future__ import annotations
+
+from collections.abc import Collection
 
 from headrace_core.paths import exports_prefix
 from headrace_runtime.ports_store import ObjectStore
 from headrace_spark.ports import Suppressions
 from headrace_spark.subject_rows import SparkSubjectRows
 
-__all__ = ["delete_extracts", "extract_of"]
+__all__ = ["extract_of", "find_extracts"]
 
 _PERSONAL = ("sessions", "user_day")
 """Tables with a row, or a row a day, for a person."""
 
 
-async def delete_extracts(
-    store: ObjectStore, rows: SparkSubjectRows, subjects: Suppressions, *, deadline_s: float
-) -> int:
-    """Delete whole extracts that hold a row of the subjects. Files of Tableau are not looked into: all that are of persons
-    go."""
-    doomed: set[str] = set()
-    keys: list[str] = []
+async def find_extracts(
+    store: ObjectStore,
+    rows: SparkSubjectRows,
+    subjects: Suppressions,
+    *,
+    begun: Collection[str],
+    deadline_s: float,
+) -> dict[str, list[str]]:
+    """The whole extracts that hold a row of the subjects: the keys of each, by its folder. Files of Tableau are not looked
+    into: all that are of persons go. So do those of ``begun``, of which an attempt before may have left a part."""
+    doomed: dict[str, list[str]] = {folder: [] for folder in begun}
     for table in _PERSONAL:
         entries = await store.list(f"{exports_prefix()}{table}/", deadline_s=deadline_s)
-        of_table = [entry.key for entry in entries]
-        parquet = [key for key in of_table if key.endswith(".parquet")]
-        holding = await rows.among(parquet, subjects)
-        doomed |= {
-            extract_of(key) for key in [*holding, *(key for key in of_table if key.endswith(".hyper"))]
-        }
-        keys += of_table
-    await store.delete([key for key in keys if extract_of(key) in doomed], deadline_s=deadline_s)
-    return len(doomed)
+        keys = [entry.key for entry in entries]
+        holding = await rows.among([key for key in keys if key.endswith(".parquet")], subjects)
+        opaque = [key for key in keys if key.endswith(".hyper")]
+        doomed |= {extract_of(key): doomed.get(extract_of(key), []) for key in [*holding, *opaque]}
+        for key in keys:
+            if extract_of(key) in doomed:
+                doomed[extract_of(key)].append(key)
+    return doomed
 
 
 def extract_of(key: str) -> str:

@@ -46,14 +46,20 @@ def days_to_swap(
 
 
 def still_running(
-    attempts: Iterable[PlannedAttempt], planned_before: Collection[tuple[str, int]], *, now_ms: int
-) -> list[tuple[str, int]]:
-    """Of the attempts that were there when the erasure swapped, those that it has to wait for before it closes."""
-    return sorted(
-        (each.run, each.attempt)
+    attempts: Iterable[PlannedAttempt],
+    planned_before: Collection[tuple[str, int]],
+    *,
+    own_run: str,
+    now_ms: int,
+) -> list[PlannedAttempt]:
+    """Of the attempts that had planned before an erasure's last swap, those that it waits for before it closes, the longest
+    last. Earlier attempts of ``own_run`` are over: an attempt starts when nothing of the one before it runs."""
+    waiting = (
+        each
         for each in attempts
-        if (each.run, each.attempt) in planned_before and each.may_swap(now_ms)
+        if each.run != own_run and (each.run, each.attempt) in planned_before and each.may_swap(now_ms)
     )
+    return sorted(waiting, key=lambda each: (each.may_swap_until_ms, each.run, each.attempt))
 
 
 def since_erasure(history: Iterable[Generation], run: str) -> list[Generation]:

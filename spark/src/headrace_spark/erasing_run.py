@@ -6,12 +6,14 @@
 3. The plans of runs are read, then the pointers; every day of either is swapped. Where the day has no row of the subjects
    only the pointer changes, and its sequence, so that plans made before cannot swap. Where there is no pointer, the first
    one names a generation that contains nothing.
-4. The replaced generations are for deletion, and the evidence closes, once the runs planned earlier have ended.
+4. The plans of runs are read once more. Whoever wrote a file before the last swap stands there: a plan is stored before
+   anything is written. The files of all these attempts that no generation names from now on are for deletion, and the
+   evidence closes, once the attempts have ended.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -21,7 +23,7 @@ from headrace_core.lake import Generation
 from headrace_core.pipeline_run import DayResult
 from headrace_spark.erasing import days_to_swap, still_running
 from headrace_spark.planning import DayState
-from headrace_spark.ports import LakeRecords, SubjectRows, Suppressions, WarehouseSubjects
+from headrace_spark.ports import LakeRecords, PlannedAttempt, SubjectRows, Suppressions, WarehouseSubjects
 from headrace_spark.settling import (
     MOST_PLANS_PER_DAY,
     DayJob,
@@ -47,8 +49,8 @@ class EraseJob:
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """What an erasure has done: rows deleted by table, the days that it swapped, and the attempts to wait for before the
-    files of the replaced generations are deleted and the evidence closes."""
+    """What an erasure has done: rows deleted by table, the days that it swapped, and the attempts, its own among them, that
+    had planned before its last swap: their files may hold the subjects' rows."""
 
     deleted: Mapping[str, int]
     days: tuple[DayResult, ...]
@@ -64,14 +66,17 @@ async def erase(job: EraseJob, run: RunIdentity, subjects: Suppressions) -> Eras
     pointers = await job.records.days()
     days = days_to_swap(attempts, pointers, own_run=run.run, now_ms=job.days.clock.now_ms())
     results = [await erase_day(job, run, day, subjects) for day in days]
-    planned = frozenset((each.run, each.attempt) for each in attempts if each.run != run.run)
+    by_now = await job.records.attempts()
+    planned = frozenset((each.run, each.attempt) for each in (*attempts, *by_now))
     return Erased(deleted, tuple(results), planned)
 
 
-async def runs_to_wait_for(job: EraseJob, erased: Erased) -> list[tuple[str, int]]:
-    """The attempts that still may swap; the evidence closes when there are none."""
-    attempts = await job.records.attempts()
-    return still_running(attempts, erased.planned_before, now_ms=job.days.clock.now_ms())
+async def runs_to_wait_for(
+    records: LakeRecords, planned_before: Collection[tuple[str, int]], *, own_run: str, now_ms: int
+) -> list[PlannedAttempt]:
+    """The attempts of other runs that still may swap, or write; the evidence closes when there are none."""
+    attempts = await records.attempts()
+    return still_running(attempts, planned_before, own_run=own_run, now_ms=now_ms)
 
 
 async def erase_day(job: EraseJob, run: RunIdentity, day: str, subjects: Suppressions) -> DayResult:

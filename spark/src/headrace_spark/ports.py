@@ -65,13 +65,14 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class PlannedAttempt:
-    """An attempt of a run as its folder shows it: its plans, the latest ``ends_by`` among them, and whether a result says
-    that it reached its end."""
+    """An attempt of a run as its folder shows it: its plans, the latest ``ends_by`` among them, whether a result says that
+    it reached its end, and when it failed if one says that."""
 
     run: str
     attempt: int
     plans: tuple[Plan, ...]
     succeeded: bool
+    failed_ms: int | None = None
 
     @property
     def ends_by_ms(self) -> int:
@@ -83,9 +84,16 @@ class PlannedAttempt:
         """The days that it planned."""
         return frozenset(plan.day.event_date for plan in self.plans)
 
+    @property
+    def may_swap_until_ms(self) -> int:
+        """The last moment at which a swap of it may happen, where it did not reach its end. One that failed sends nothing
+        after its result; what it sent before may still be on its way."""
+        sends_until_ms = self.ends_by_ms if self.failed_ms is None else min(self.ends_by_ms, self.failed_ms)
+        return sends_until_ms + REQUEST_LIVES_MS
+
     def may_swap(self, now_ms: int) -> bool:
         """Whether a swap of it may still happen: only one that reached its end has had an answer to each."""
-        return not self.succeeded and now_ms <= self.ends_by_ms + REQUEST_LIVES_MS
+        return not self.succeeded and now_ms <= self.may_swap_until_ms
 
 
 class Lake(Protocol):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from headrace_core.lake import Generation, Plan
+from headrace_core.lake import Generation
 from headrace_core.paths import parse_run_key, run_result_key, runs_prefix
-from headrace_core.pipeline_run import decode_result
+from headrace_core.pipeline_run import RunResult, decode_result
 from headrace_runtime.errors_store import ObjectNotFound
 from headrace_runtime.ports_store import ObjectStore
 from headrace_spark.lake_store import LakeStore
@@ -15,6 +16,8 @@ from headrace_spark.planning import DayState
 from headrace_spark.ports import PlannedAttempt
 
 __all__ = ["StoreRecords"]
+
+_READS_AT_ONCE = 16
 
 _MOST_GENERATIONS = 1_000
 """Of a day that are walked back: years of dailies, and no endless walk."""
@@ -69,18 +72,28 @@ class StoreRecords:
     async def _attempts(
         self, numbers: Mapping[tuple[str, int], Sequence[int]], keys: set[str]
     ) -> list[PlannedAttempt]:
-        attempts: list[PlannedAttempt] = []
-        for (run, attempt), of_attempt in numbers.items():
-            try:
-                plans: list[Plan] = [await self._objects.plan(run, attempt, number) for number in of_attempt]
-                succeeded = await self._succeeded(run_result_key(run, attempt), keys)
-            except ObjectNotFound:
-                continue
-            attempts.append(PlannedAttempt(run, attempt, tuple(plans), succeeded))
-        return attempts
+        reads = asyncio.Semaphore(_READS_AT_ONCE)
 
-    async def _succeeded(self, key: str, keys: set[str]) -> bool:
+        async def read(run: str, attempt: int, of_attempt: Sequence[int]) -> PlannedAttempt | None:
+            async with reads:
+                return await self._attempt(run, attempt, of_attempt, keys)
+
+        found = await asyncio.gather(*(read(*place, plans) for place, plans in numbers.items()))
+        return [attempt for attempt in found if attempt is not None]
+
+    async def _attempt(
+        self, run: str, attempt: int, numbers: Sequence[int], keys: set[str]
+    ) -> PlannedAttempt | None:
+        try:
+            plans = [await self._objects.plan(run, attempt, number) for number in numbers]
+            result = await self._result(run_result_key(run, attempt), keys)
+        except ObjectNotFound:
+            return None
+        succeeded = result is not None and result.outcome == "succeeded"
+        failed_ms = None if result is None or succeeded else result.ended_ms
+        return PlannedAttempt(run, attempt, tuple(plans), succeeded, failed_ms)
+
+    async def _result(self, key: str, keys: set[str]) -> RunResult | None:
         if key not in keys:
-            return False
-        result = decode_result(await self._store.get(key, deadline_s=self._deadline_s))
-        return result.outcome == "succeeded"
+            return None
+        return decode_result(await self._store.get(key, deadline_s=self._deadline_s))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from headrace_core.errors import UsageError
 from headrace_core.tables import (
@@ -32,7 +31,7 @@ from headrace_runtime.warehouse import CommitUnknown, PostgresConnection
 from headrace_spark import warehouse_day_sql as sql
 from headrace_spark.ports import Suppressions
 
-__all__ = ["ErasureRequest", "PostgresSubjects"]
+__all__ = ["PostgresSubjects"]
 
 _OF_SUBJECTS = (SESSIONS, USER_DAY, USER_FIRST_SEEN, CUSTOMERS, CUSTOMER_ALIASES)
 """Tables beside events with a row, or a row a day, for a person."""
@@ -47,19 +46,10 @@ DELETE FROM pg_temp.day_touched
 WHERE event_date IN (SELECT g.event_date FROM {DAY_GENERATION.full_name} g WHERE g.expired_ts IS NOT NULL)"""
 """Rollups of an expired day follow its generation, never its rows."""
 
-_SUBJECTS_OF = f"SELECT subject_kind, subject_value, state FROM {ERASURE_REQUESTS.full_name} WHERE id = %s"
+_SUBJECTS_OF = f"SELECT subject_kind, subject_value FROM {ERASURE_REQUESTS.full_name} WHERE id = %s"
 _CLOSE = f"""\
 UPDATE {ERASURE_REQUESTS.full_name} SET state = 'closed', evidence_key = %s, closed_ts = now()
 WHERE id = %s AND state <> 'closed'"""
-
-
-@dataclass(frozen=True, slots=True)
-class ErasureRequest:
-    """A request: whom it names, and whether its evidence is closed."""
-
-    id: str
-    subjects: Suppressions
-    closed: bool
 
 
 class PostgresSubjects:
@@ -69,8 +59,8 @@ class PostgresSubjects:
         self._dsn = dsn
         self._statement_timeout_s = statement_timeout_s
 
-    async def request(self, request: str) -> ErasureRequest:
-        """A request by its id; UsageError where there is none."""
+    async def request(self, request: str) -> Suppressions:
+        """Whom a request names, by its id; UsageError where there is none."""
         connection = await self._connect()
         try:
             found = await connection.execute(_SUBJECTS_OF, [request])
@@ -84,8 +74,7 @@ class PostgresSubjects:
                 code="erasure_unknown",
             )
         kinds = ("user", "anonymous", "customer")
-        named = Suppressions(*(frozenset(row[1] for row in found if row[0] == kind) for kind in kinds))
-        return ErasureRequest(request, named, closed=all(row[2] == "closed" for row in found))
+        return Suppressions(*(frozenset(row[1] for row in found if row[0] == kind) for kind in kinds))
 
     async def close(self, request: str, evidence_key: str) -> None:
         """Note that the evidence of a request is closed."""
@@ -105,6 +94,17 @@ class PostgresSubjects:
             await connection.execute(_SUPPRESS, [[kind for kind, _ in pairs], [value for _, value in pairs]])
         finally:
             await connection.close()
+
+    async def count(self) -> Mapping[str, int]:
+        """Rows of suppressed subjects by table, as `delete` counts them."""
+        connection = await self._connect()
+        try:
+            found = [
+                (table.name, await connection.execute(_count_of(table))) for table in (EVENTS, *_OF_SUBJECTS)
+            ]
+        finally:
+            await connection.close()
+        return {name: int(rows[0][0]) for name, rows in found}
 
     async def delete(self, subjects: Suppressions) -> Mapping[str, int]:
         """See `headrace_spark.ports.WarehouseSubjects`. The rows are those of every suppressed subject: ``subjects`` are
@@ -139,11 +139,11 @@ class PostgresSubjects:
 async def _delete_rows(connection: PostgresConnection) -> dict[str, int]:
     await connection.execute(LOCK, [LOAD_LOCK_EVENTS])
     deleted = {EVENTS.name: await connection.count(sql.DELETE_SUPPRESSED)}
+    for table in _OF_SUBJECTS:  # before what follows, which would take user days along and not count them
+        deleted[table.name] = await connection.count(_delete_of(table))
     if deleted[EVENTS.name]:
         for statement in _following():
             await connection.execute(statement)
-    for table in _OF_SUBJECTS:
-        deleted[table.name] = await connection.count(_delete_of(table))
     return deleted
 
 
@@ -155,6 +155,10 @@ def _following() -> list[str]:
         statements += resum_given(finer, coarser, unit, sql.buckets_touched(unit))
     statements += recompute_user_days(sql.USER_DAYS_TOUCHED)
     return statements + recompute_user_first_seen(sql.USERS_TOUCHED)
+
+
+def _count_of(table: Table) -> str:
+    return f"SELECT count(*) FROM {table.full_name} t WHERE {of_suppressed('t', table)}"
 
 
 def _delete_of(table: Table) -> str:

@@ -201,9 +201,10 @@ async def test_nothing_of_those_who_asked_is_left(people: _People) -> None:
     assert await people.traces() == []
     assert await people.others() == before
     evidence = await people.evidence()
-    assert (evidence.state, evidence.rows_deleted["events"]) == ("closed", _GONE * _DAYS)
+    assert (evidence.state, evidence.deleted["events"]) == ("closed", _GONE * _DAYS)
     assert evidence.days_rewritten == tuple(people.days)
-    assert (evidence.extracts_deleted, evidence.overflow_deleted, evidence.edges_tombstoned) == (1, 1, _GONE)
+    assert evidence.extracts == ("exports/user_day/run=extract/attempt=1/",)
+    assert (evidence.deleted["overflow"], evidence.deleted["edges"]) == (1, _GONE)
     assert outcome.counts["events_deleted"] == _GONE * _DAYS
 
     # What is still staged and archived comes back by no job.

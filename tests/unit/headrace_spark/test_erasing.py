@@ -8,7 +8,18 @@ from headrace_spark.edge_tombstones import keys_about
 from headrace_spark.edges import EdgeSnapshot
 from headrace_spark.erase_cleanup import extract_of
 from headrace_spark.erasing import days_to_swap, expand, since_erasure, still_running
-from headrace_spark.erasure_evidence import Evidence, decode_evidence, encode_evidence, expiry_days, opened
+from headrace_spark.erasure_evidence import (
+    Evidence,
+    begun,
+    closed,
+    decode_evidence,
+    encode_evidence,
+    expiry_days,
+    found,
+    is_swapped,
+    settled,
+    swapped,
+)
 from headrace_spark.ports import REQUEST_LIVES_MS, PlannedAttempt, Suppressions
 
 
@@ -64,19 +75,58 @@ def test_days_of_runs_that_may_swap_are_swapped_too_and_waited_for() -> None:
         "2026-11-19",
         "2026-11-20",
     ]
-    before = {("works", 1), ("done", 1)}
-    assert still_running(attempts, before, now_ms=1_000) == [("works", 1)]
-    assert still_running(attempts, before, now_ms=1_001 + REQUEST_LIVES_MS) == []
+    before = {("works", 1), ("done", 1), ("self", 1)}
+    waits = still_running(attempts, before, own_run="self", now_ms=1_000)
+    assert [each.run for each in waits] == ["works"]
+    assert still_running(attempts, before, own_run="self", now_ms=1_001 + REQUEST_LIVES_MS) == []
 
 
-def test_evidence_adds_up_over_attempts_and_says_when_copies_expire() -> None:
-    evidence = Evidence(request="r", opened_ms=0)
-    for planned in ([("a", 1)], [("b", 1)]):
-        evidence = opened(
-            evidence, subjects={"users": 1}, rows_deleted={"events": 2}, planned_before=planned, now_ms=0
-        )
-    assert (evidence.rows_deleted, evidence.waits_for) == ({"events": 4}, (("a", 1), ("b", 1)))
+def test_an_attempt_that_failed_is_waited_for_as_long_as_a_request_lives_and_never_past_its_own_end() -> None:
+    plans = _attempt("r", "2026-11-20", 9_000_000).plans
+    early = PlannedAttempt("r", 1, plans, succeeded=False, failed_ms=1_000)
+    late = PlannedAttempt("r", 2, plans, succeeded=False, failed_ms=9_900_000)
+    assert early.may_swap(1_000 + REQUEST_LIVES_MS)
+    assert not early.may_swap(1_001 + REQUEST_LIVES_MS)
+    assert late.may_swap_until_ms == 9_000_000 + REQUEST_LIVES_MS
+
+
+_ANN = Suppressions(users=frozenset({"ann"}))
+
+
+def test_what_a_dead_attempt_deleted_is_counted_and_nothing_twice() -> None:
+    opened = found(Evidence(request="r", opened_ms=0), {"events": 5, "edges": 2})
+    # It deletes all events and dies; four rows more come in, and the edges were not reached.
+    again = found(opened, {"events": 0, "edges": 2})
+    assert again.deleted == {"events": 5}
+    done = settled(again, {"events": 4, "edges": 2})
+    assert (done.deleted, done.pending) == ({"edges": 2, "events": 9}, {})
+    assert found(done, {"events": 0, "edges": 0}).deleted == done.deleted
+
+
+def test_evidence_adds_up_over_attempts_and_is_closed_without_what_only_attempts_need() -> None:
+    evidence = begun(Evidence(request="r", opened_ms=0), holding=["d1", "d2"], overflow=["o"])
+    assert not is_swapped(evidence, _ANN)
+    evidence = begun(evidence, holding=["d2"], overflow=[])
+    evidence = swapped(
+        evidence,
+        _ANN,
+        run="e",
+        days=["d1", "d2", "d3"],
+        rewritten=["d2"],
+        planned_before=[("a", 1)],
+        now_ms=0,
+    )
+    assert (evidence.days_rewritten, evidence.days_repointed) == (("d1", "d2"), 1)
+    assert (evidence.waits_for, evidence.overflow, evidence.swapped_by) == ((("a", 1),), ("o",), "e")
+    assert is_swapped(evidence, _ANN)
+    assert not is_swapped(evidence, Suppressions(users=frozenset({"bob"})))
     assert decode_evidence(encode_evidence(evidence)) == evidence
+    end = closed(evidence, now_ms=7)
+    assert (end.state, end.closed_ms, end.covers, end.waits_for) == ("closed", 7, "", ())
+    assert not is_swapped(end, _ANN)
+
+
+def test_evidence_says_when_copies_expire() -> None:
     days = expiry_days(0)
     assert set(days) >= {
         "raw",

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 import pytest
 
 from headrace_core.clock import ManualClock
 from headrace_core.errors import RetryLater, UsageError
 from headrace_core.lake import DayInput, Generation, LakeFile, Plan, PlanId
-from headrace_core.paths import generation_key
+from headrace_core.paths import generation_key, lake_prefix
 from headrace_core.pipeline_run import RunResult
 from headrace_runtime.memory_store import MemoryObjectStore
 from headrace_spark.edges import EdgeSnapshot
-from headrace_spark.erasing_run import EraseJob, erase, runs_to_wait_for
+from headrace_spark.erasing_run import Erased, EraseJob, erase, runs_to_wait_for
+from headrace_spark.lake_orphans import find_orphans
 from headrace_spark.lake_store import LakeStore
 from headrace_spark.ports import Applied, EdgeSource, Made, Suppressions
 from headrace_spark.settling import DayJob, RunIdentity
@@ -35,6 +36,9 @@ class _Place:
     done: list[str] = field(default_factory=list)
     rows: dict[str, set[str]] = field(default_factory=dict)
     applied: dict[str, int] = field(default_factory=dict)
+    late: list[str] = field(default_factory=list)
+    on_read: Callable[[str], Awaitable[None]] | None = None
+    """Told when an erasure looks at a day."""
 
     def __post_init__(self) -> None:
         self.lake = StoreLake(self.store, self.clock, partitions=1, deadline_s=1)
@@ -57,6 +61,8 @@ class _Place:
         return LakeFile(key=name, rows=len(users), bytes=1, sha256="")
 
     async def holds(self, generation: Generation, subjects: Suppressions) -> bool:
+        if self.on_read is not None:
+            await self.on_read(generation.event_date)
         return any(self.rows[file.key] & subjects.users for file in generation.files("events"))
 
     async def check(self, plan: Plan, made: Made) -> list[str]:
@@ -90,6 +96,18 @@ class _Place:
 
     def run(self, name: str) -> RunIdentity:
         return RunIdentity("erase", name, 1, self.clock.now_ms() + 60_000)
+
+    async def waits(self, erased: Erased) -> list[str]:
+        waiting = await runs_to_wait_for(
+            self.records, erased.planned_before, own_run="e", now_ms=self.clock.now_ms()
+        )
+        return [each.run for each in waiting]
+
+    async def lake_file(self, generation: str, day: str) -> str:
+        """A file that a plan has written."""
+        key = f"{lake_prefix('events', day, generation)}hour=3/part-0.parquet"
+        await self.store.put(key, b"x", deadline_s=1)
+        return key
 
     async def swap(self, run: str, day: str, users: set[str], *, plan: int = 1) -> Generation:
         """A generation of ``day`` by a run that has planned it."""
@@ -152,9 +170,34 @@ async def test_it_waits_for_the_runs_planned_before_and_for_no_other() -> None:
     await place.plan("before", _D1)
     erased = await erase(place.erase_job(), place.run("e"), _WHO)
     await place.plan("after", _D2)
-    assert await runs_to_wait_for(place.erase_job(), erased) == [("before", 1)]
+    assert await place.waits(erased) == ["before"]
     await place.succeed("before")
-    assert await runs_to_wait_for(place.erase_job(), erased) == []
+    assert await place.waits(erased) == []
+
+
+async def test_what_anybody_wrote_before_the_last_swap_goes() -> None:
+    place = _Place()
+    await place.swap("d", _D1, {"ann", "bob"})
+    await place.swap("d", _D2, {"ann"}, plan=2)
+    await place.succeed("d")
+    crashed = await place.lake_file("e.1.1", _D1)  # of an earlier attempt of this very run
+
+    async def beside(event_date: str) -> None:
+        """While the second day is swapped, a compaction that planned after the erasure had read all plans is at work."""
+        if event_date == _D2 and not place.late:
+            place.late.append(await place.lake_file("beside.1.1", _D2))
+            await place.plan("beside", _D2)
+
+    place.on_read = beside
+    await place.plan("e", _D1, plan=1)
+    erased = await erase(place.erase_job(), replace(place.run("e"), attempt=2), _WHO)
+    assert await place.waits(erased) == ["beside"]
+    await place.succeed("beside")
+    kept = await place.lake_file("after.1.1", _D2)
+    orphans = await find_orphans(place.store, place.records, erased.planned_before, run="e", deadline_s=1)
+    assert {crashed, *place.late} <= set(orphans.doomed)
+    assert kept not in orphans.doomed
+    assert orphans.doomed_events == frozenset(orphans.doomed)
 
 
 async def test_an_undo_brings_back_the_days_of_a_run() -> None:

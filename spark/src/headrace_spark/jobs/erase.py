@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -19,13 +20,23 @@ from headrace_runtime.errors_store import ObjectNotFound
 from headrace_spark.context import Context
 from headrace_spark.day_job import day_job
 from headrace_spark.edge_tombstones import EdgeEraser, LogEdgeEraser, keys_about
-from headrace_spark.edges import EdgeSnapshot
-from headrace_spark.erase_cleanup import delete_extracts
+from headrace_spark.erase_cleanup import find_extracts
 from headrace_spark.erase_engine import EdgesOfOthers, EraseEngine
 from headrace_spark.erasing import expand
-from headrace_spark.erasing_run import Erased, EraseJob, erase, runs_to_wait_for
-from headrace_spark.erasure_evidence import Evidence, decode_evidence, encode_evidence, opened
-from headrace_spark.lake_orphans import delete_orphans
+from headrace_spark.erasing_run import EraseJob, erase, runs_to_wait_for
+from headrace_spark.erasure_evidence import (
+    Evidence,
+    begun,
+    closed,
+    decode_evidence,
+    encode_evidence,
+    found,
+    is_swapped,
+    settled,
+    sizes,
+    swapped,
+)
+from headrace_spark.lake_orphans import find_orphans
 from headrace_spark.outcome import JobOutcome
 from headrace_spark.ports import Suppressions
 from headrace_spark.settling import DayJob, RunIdentity
@@ -64,22 +75,21 @@ class _Erasure:
 
     async def carry_out(self, *, dry_run: bool) -> JobOutcome:
         """See `run`."""
-        request = await self._warehouse.request(self._request)
+        requested = await self._warehouse.request(self._request)
         snapshot = await self._job.edges.read()
-        asked = _union(request.subjects, await self._job.warehouse.suppressed())
+        asked = _union(requested, await self._job.warehouse.suppressed())
         subjects = expand(asked, resolve(snapshot.records))
         if dry_run:
             return await self._look(subjects)
         # Whoever plans from now on reads the list; what rows name has to be known before they go.
         await self._warehouse.suppress(subjects)
-        evidence = await self._begin(subjects)
-        erased = await erase(self._erase_job(subjects), self._identity(), subjects)
-        for day in erased.days:
-            self._context.finish_day(day)
-        evidence = await self._swapped(evidence, erased, subjects, snapshot)
-        await self._wait(evidence, erased, subjects)
+        evidence, days = await self._read(), tuple[DayResult, ...]()
+        if not is_swapped(evidence, subjects):
+            evidence, days = await self._swap(evidence, subjects)
+        evidence = await self._forget_edges(evidence, keys_about(snapshot, subjects))
+        await self._wait(evidence)
         evidence = await self._close(evidence, subjects)
-        return JobOutcome(erased.days, _counts(evidence), (erasure_key(self._request),))
+        return JobOutcome(days, _counts(evidence), (erasure_key(self._request),))
 
     def _identity(self) -> RunIdentity:
         attempt = self._context.attempt
@@ -106,88 +116,92 @@ class _Erasure:
             )
         rewritten = sum(result.counts["files_to_rewrite"] > 0 for result in results)
         return JobOutcome(
-            tuple(results), {"days": len(results), "days_to_rewrite": rewritten, **_sizes(subjects)}
+            tuple(results), {"days": len(results), "days_to_rewrite": rewritten, **sizes(subjects)}
         )
 
-    async def _begin(self, subjects: Suppressions) -> Evidence:
-        """Evidence as it stands, with the overflow objects that rows of the subjects name."""
-        key = erasure_key(self._request)
+    async def _read(self) -> Evidence:
+        """The evidence that attempts before this one left."""
         try:
-            evidence = decode_evidence(await self._context.store.get(key, deadline_s=self._deadline_s))
+            return decode_evidence(
+                await self._context.store.get(erasure_key(self._request), deadline_s=self._deadline_s)
+            )
         except ObjectNotFound:
-            evidence = Evidence(request=self._request, opened_ms=self._context.clock.now_ms())
-        holding: set[str] = set()
+            return Evidence(request=self._request, opened_ms=self._context.clock.now_ms())
+
+    async def _swap(
+        self, evidence: Evidence, subjects: Suppressions
+    ) -> tuple[Evidence, tuple[DayResult, ...]]:
+        """Rows go from the warehouse and from every day. What there is to delete is on record before it goes."""
+        evidence = await self._begin(evidence, subjects)
+        erased = await erase(self._erase_job(subjects), self._identity(), subjects)
+        for day in erased.days:
+            self._context.finish_day(day)
+        evidence = swapped(
+            settled(evidence, erased.deleted),
+            subjects,
+            run=self._context.attempt.run,
+            days={day.event_date for day in erased.days},
+            rewritten={day.event_date for day in erased.days if day.counts.get("files_rewritten")},
+            planned_before=erased.planned_before,
+            now_ms=self._context.clock.now_ms(),
+        )
+        return await self._store(evidence), erased.days
+
+    async def _begin(self, evidence: Evidence, subjects: Suppressions) -> Evidence:
+        """Evidence with what there is to delete, and the overflow objects that rows of the subjects name."""
+        holding: dict[str, frozenset[str]] = {}
         with self._context.progress.stage("look for rows"):
             for day in await self._records.days():
                 generation = (await self._records.state(day)).generation
                 if generation is not None:
-                    holding |= await self._rows.holding(generation, subjects)
-            named = await self._rows.overflow_of(holding, subjects)
-        evidence = msgspec.structs.replace(evidence, overflow=tuple(sorted({*evidence.overflow, *named})))
+                    holding[day] = await self._rows.holding(generation, subjects)
+            keys = frozenset[str]().union(*holding.values())
+            named = await self._rows.overflow_of(keys, subjects)
+        days = {day for day, files in holding.items() if files}
+        evidence = begun(found(evidence, await self._warehouse.count()), holding=days, overflow=named)
         return await self._store(evidence)
 
-    async def _swapped(
-        self, evidence: Evidence, erased: Erased, subjects: Suppressions, snapshot: EdgeSnapshot
-    ) -> Evidence:
-        keys = keys_about(snapshot, subjects)
+    async def _forget_edges(self, evidence: Evidence, keys: Sequence[bytes]) -> Evidence:
+        evidence = await self._store(found(evidence, {"edges": len(keys)}))
         await self._edges.erase(keys)
-        rewritten = {day.event_date for day in erased.days if day.counts.get("files_rewritten")}
-        evidence = opened(
-            evidence,
-            subjects=_sizes(subjects),
-            rows_deleted=erased.deleted,
-            planned_before=erased.planned_before,
-            now_ms=self._context.clock.now_ms(),
-        )
-        return await self._store(
-            msgspec.structs.replace(
-                evidence,
-                days_rewritten=tuple(sorted({*evidence.days_rewritten, *rewritten})),
-                days_repointed=len(erased.days) - len(rewritten),
-                edges_tombstoned=evidence.edges_tombstoned + len(keys),
-            )
-        )
+        return await self._store(settled(evidence, {"edges": len(keys)}))
 
-    async def _wait(self, evidence: Evidence, erased: Erased, subjects: Suppressions) -> None:
-        """RetryLater while attempts may swap that had planned before this attempt swapped, or one before it."""
-        before = frozenset(evidence.waits_for)
-        waiting = await runs_to_wait_for(self._erase_job(subjects), replace(erased, planned_before=before))
+    async def _wait(self, evidence: Evidence) -> None:
+        """RetryLater while attempts may swap that had planned before the last swap."""
+        now_ms = self._context.clock.now_ms()
+        waiting = await runs_to_wait_for(
+            self._records, frozenset(evidence.waits_for), own_run=evidence.swapped_by, now_ms=now_ms
+        )
         if waiting:
-            run, attempt = waiting[0]
+            last = waiting[-1]
+            until = datetime.fromtimestamp(last.may_swap_until_ms / 1000, UTC).isoformat(timespec="seconds")
             raise RetryLater(
                 f"The erasure {self._request} waits for {len(waiting)} attempts of other runs.",
-                why=f"Attempt {attempt} of {run} planned before the subjects were suppressed and may still swap.",
-                fix="Nothing: the next attempt goes on. To have it sooner, cancel that run and wait for its end.",
+                why=f"Attempt {last.attempt} of {last.run} planned before the last day was swapped, and may still"
+                f" write until {until}; no other may for longer.",
+                fix=f"Run the job again after {until}. To have it sooner, cancel that run and wait for its end.",
                 code="erasure_waits",
             )
 
     async def _close(self, evidence: Evidence, subjects: Suppressions) -> Evidence:
-        """Delete what was replaced, then close."""
+        """Delete what was replaced, then close. What goes is on record before it goes."""
         store, deadline_s = self._context.store, self._deadline_s
         with self._context.progress.stage("delete"):
+            ended, run = frozenset(evidence.waits_for), evidence.swapped_by
+            orphans = await find_orphans(store, self._records, ended, run=run, deadline_s=deadline_s)
             overflow = await self._unnamed(evidence.overflow)
-            await store.delete(overflow, deadline_s=deadline_s)
-            files = await delete_orphans(
-                store,
-                self._records,
-                frozenset(evidence.waits_for),
-                run=self._context.attempt.run,
-                deadline_s=deadline_s,
+            extracts = await find_extracts(
+                store, self._rows, subjects, begun=evidence.extracts, deadline_s=deadline_s
             )
-            extracts = await delete_extracts(store, self._rows, subjects, deadline_s=deadline_s)
-        closed = msgspec.structs.replace(
-            evidence,
-            state="closed",
-            files_deleted=evidence.files_deleted + files,
-            extracts_deleted=evidence.extracts_deleted + extracts,
-            overflow_deleted=evidence.overflow_deleted + len(overflow),
-            overflow=(),
-            waits_for=(),
-            closed_ms=self._context.clock.now_ms(),
-        )
-        await self._store(closed)
+            counts = {"overflow": len(overflow), "files": len(orphans.doomed)}
+            evidence = msgspec.structs.replace(found(evidence, counts), extracts=tuple(sorted(extracts)))
+            await self._store(evidence)
+            of_extracts = [key for keys in extracts.values() for key in keys]
+            await store.delete([*overflow, *orphans.doomed, *of_extracts], deadline_s=deadline_s)
+        evidence = closed(settled(evidence, counts), now_ms=self._context.clock.now_ms())
+        await self._store(evidence)
         await self._warehouse.close(self._request, erasure_key(self._request))
-        return closed
+        return evidence
 
     async def _unnamed(self, candidates: Sequence[str]) -> list[str]:
         """Of overflow objects those that no row of a current generation names."""
@@ -211,21 +225,10 @@ def _union(left: Suppressions, right: Suppressions) -> Suppressions:
     )
 
 
-def _sizes(subjects: Suppressions) -> dict[str, int]:
-    return {
-        "users": len(subjects.users),
-        "anonymous": len(subjects.anonymous),
-        "customers": len(subjects.customers),
-    }
-
-
 def _counts(evidence: Evidence) -> dict[str, int]:
     return {
-        **{f"{table}_deleted": rows for table, rows in evidence.rows_deleted.items()},
+        **{f"{name}_deleted": count for name, count in evidence.deleted.items()},
+        "extracts_deleted": len(evidence.extracts),
         "days_rewritten": len(evidence.days_rewritten),
         "days_repointed": evidence.days_repointed,
-        "files_deleted": evidence.files_deleted,
-        "extracts_deleted": evidence.extracts_deleted,
-        "overflow_deleted": evidence.overflow_deleted,
-        "edges_tombstoned": evidence.edges_tombstoned,
     }
