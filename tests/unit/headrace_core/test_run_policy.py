@@ -132,13 +132,30 @@ def test_a_suspended_run_begins_no_attempt() -> None:
 
 @pytest.mark.parametrize(
     ("policy", "step"),
-    [("Queue", Wait(None, "WaitingForKey")), ("Replace", Evict(("other",)))],
+    [("Queue", Wait(T0 + 900_000, "WaitingForKey")), ("Replace", Evict(("other",)))],
 )
 def test_the_key_is_one_runs(policy: str, step: object) -> None:
     spec = msgspec.convert({"job": "daily", "date": "2026-11-28", "concurrencyPolicy": policy}, RunSpec)
     assert plan(run(spec=spec), T0, holders=["other"]) == step
     assert plan(run(spec=spec), T0) == Start(1)
     assert plan(run(RUNNING, spec=spec), T0, holders=["other"]) == Wait(T0 + 21_600_000)
+
+
+@pytest.mark.parametrize("policy", ["Queue", "Replace"])
+def test_a_key_that_is_held_for_ever_is_not_waited_for_for_ever(policy: str) -> None:
+    document = {
+        "job": "daily",
+        "date": "2026-11-28",
+        "concurrencyPolicy": policy,
+        "schedulingDeadlineSeconds": 60,
+    }
+    waiting = run(spec=msgspec.convert(document, RunSpec))
+    assert not isinstance(plan(waiting, T0 + 59_999, holders=["other"]), Finish)
+    step = plan(waiting, T0 + 60_000, holders=["other"])
+    assert isinstance(step, Finish)
+    assert (step.state, step.reason) == ("Failed", "SchedulingDeadlineExceeded")
+    assert "other works on daily/2026-11-28" in step.message
+    assert plan(waiting, T0 + 60_000) == Start(1)
 
 
 def test_forbid_refuses() -> None:
@@ -177,6 +194,7 @@ def test_the_same_work_is_told_from_other_work() -> None:
         (run(ended(code=143), state="Failed", reason="DeadlineExceeded"), 75),
         (run(ended(code=75), state="Cancelled"), 75),
         (run(state="Failed", reason="ConcurrencyForbidden"), 75),
+        (run(state="Failed", reason="SchedulingDeadlineExceeded"), 75),
     ],
 )
 def test_the_exit_code_of_who_waited(finished: Run, code: int) -> None:

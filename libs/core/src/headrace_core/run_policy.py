@@ -198,7 +198,7 @@ def _between(run: Run, deadline_ms: int | None, now_ms: int, holders: Sequence[s
         return Finish("Failed", "DeadlineExceeded", message)
     if run.spec.suspend:
         return Wait(deadline_ms, "Suspended")
-    return _after(run, run.attempts[-1], now_ms) if run.attempts else _first(run, holders)
+    return _after(run, run.attempts[-1], now_ms) if run.attempts else _first(run, now_ms, holders)
 
 
 def _while_running(run: Run, deadline_ms: int, now_ms: int) -> Step:
@@ -209,17 +209,26 @@ def _while_running(run: Run, deadline_ms: int, now_ms: int) -> Step:
     return Wait(deadline_ms)
 
 
-def _first(run: Run, holders: Sequence[str]) -> Step:
-    match admit(run.spec, holders):
-        case "start":
-            return Start(1)
-        case "wait":
-            return Wait(None, "WaitingForKey")
-        case "evict":
-            return Evict(tuple(holders))
-        case "refuse":
-            key = concurrency_key(run.spec)
-            return Finish("Failed", "ConcurrencyForbidden", f"{', '.join(holders)} works on {key}.")
+def _first(run: Run, now_ms: int, holders: Sequence[str]) -> Step:
+    """Before the first attempt. A key that others hold is waited for up to the scheduling deadline, from the creation on."""
+    deadline_ms = run.created_ms + run.spec.scheduling_deadline_seconds * 1000
+    admission = admit(run.spec, holders)
+    if admission == "start":
+        return Start(1)
+    holding = f"{', '.join(holders)} works on {concurrency_key(run.spec)}."
+    if admission == "refuse":
+        return Finish("Failed", "ConcurrencyForbidden", holding)
+    if now_ms >= deadline_ms:
+        return Finish("Failed", "SchedulingDeadlineExceeded", _waited(run.spec, holding))
+    return Wait(deadline_ms, "WaitingForKey") if admission == "wait" else Evict(tuple(holders))
+
+
+def _waited(spec: RunSpec, holding: str) -> str:
+    seconds = spec.scheduling_deadline_seconds
+    return (
+        f"schedulingDeadlineSeconds: {seconds} s have passed since the run was created, and still {holding} "
+        "Fix: cancel that run, or wait for its end, and start this one anew; a longer deadline waits longer."
+    )
 
 
 def _after(run: Run, last: AttemptRecord, now_ms: int) -> Step:
