@@ -26,6 +26,25 @@ def test_a_folder_has_one_owner_who_can_be_named(tmp_path: Path) -> None:
     FolderLock(tmp_path).acquire()
 
 
+def test_who_looks_keeps_no_owner_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock, others = FolderLock(tmp_path), []
+    lock.acquire()
+    lock.release()
+    close = os.close
+
+    def closing(fd: int) -> None:
+        """The last moment of a look: others look, and one takes the folder."""
+        monkeypatch.setattr(os, "close", close)
+        others.append(holder_of(tmp_path))
+        lock.acquire()
+        close(fd)
+
+    monkeypatch.setattr(os, "close", closing)
+    assert holder_of(tmp_path) is None
+    assert others == [None]
+    assert holder_of(tmp_path) is not None
+
+
 @pytest.mark.parametrize(
     ("environ", "expected"),
     [
