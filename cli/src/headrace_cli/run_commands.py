@@ -81,8 +81,11 @@ for _job in JOBS:
 
 @app.command("list")
 def list_runs(root: Root = DEFAULT_ROOT, as_json: AsJson = False) -> None:
-    """The runs of this installation, the newest first."""
-    runs = _runs(root).all()
+    """The runs of this installation, the newest first; of those that cannot be read, why, on standard error."""
+    known = _runs(root)
+    runs = known.all()
+    for error in known.unreadable():
+        err().print(str(error))
     if as_json:
         out().print_json(json.dumps(msgspec.to_builtins(runs)))
         return

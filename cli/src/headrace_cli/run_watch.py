@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from headrace_core.run_policy import Run
+from headrace_core.run_policy import AttemptRecord, Run
 
 __all__ = ["RunWatcher", "summary"]
 
@@ -21,6 +21,7 @@ class RunWatcher:
         self._logs = logs
         self._say = say
         self._told: tuple[object, ...] = ()
+        self._failed = 0
         self._read: dict[Path, int] = {}
 
     def look(self, run: Run) -> None:
@@ -30,9 +31,18 @@ class RunWatcher:
         now = (run.state, run.reason, len(run.attempts))
         if now != self._told:
             self._told = now
+            self._tell_failure(run)
             attempt = f", attempt {len(run.attempts)}" if run.attempts else ""
             why = f" ({run.reason})" if run.reason else ""
             self._say(f"{run.name}: {run.state}{attempt}{why}")
+
+    def _tell_failure(self, run: Run) -> None:
+        """Why the last attempt failed, once; a finished run says it by its message."""
+        last = run.attempts[-1] if run.attempts else None
+        if last is None or run.finished or last.number == self._failed or last.why is None:
+            return
+        self._failed = last.number
+        self._say(f"  attempt {last.number} failed: {last.why}" + (f" Fix: {last.fix}" if last.fix else ""))
 
     def _tell_stages(self, path: Path) -> None:
         try:
@@ -58,6 +68,13 @@ def _stage(line: bytes) -> str | None:
         return None
 
 
+def _end(attempt: AttemptRecord) -> str:
+    if attempt.running:
+        return "running"
+    code = "no exit code" if attempt.exit_code is None else f"exit code {attempt.exit_code}"
+    return f"{code}, {attempt.failure or 'ok'}"
+
+
 def summary(run: Run) -> dict[str, object]:
     """What a person wants to know of a run, by name."""
     shown: dict[str, object] = {
@@ -70,8 +87,12 @@ def summary(run: Run) -> dict[str, object]:
     if run.message:
         shown["message"] = run.message
     for attempt in run.attempts:
-        end = "running" if attempt.running else f"exit code {attempt.exit_code}, {attempt.failure or 'ok'}"
-        shown[f"attempt {attempt.number}"] = end
+        shown[f"attempt {attempt.number}"] = _end(attempt)
+        shown |= {
+            f"attempt {attempt.number} {name}": text
+            for name, text in (("why", attempt.why), ("fix", attempt.fix))
+            if text
+        }
     if run.result is not None:
         shown |= {f"day {day.event_date}": msgspec.to_builtins(day) for day in run.result.days}
         shown |= {name: value for name, value in run.result.counts.items() if name not in shown}

@@ -12,11 +12,14 @@ import pytest
 
 from headrace_core.errors import BadData, RetryLater, UsageError
 from headrace_core.pipeline_run import Retry, RunResult, RunSpec
-from headrace_core.run_policy import Run
-from headrace_local.errors import StackInUseError
+from headrace_core.run_policy import AttemptRecord, Run
+from headrace_local import processes
+from headrace_local.errors import JavaMissingError, ProcessFailedError, StackInUseError
+from headrace_local.folder import FolderLock
 from headrace_local.processes import ServiceProcess, log_tail
 from headrace_local.run_driver import RunDriver
-from headrace_local.run_folder import RunFolder, run_folders
+from headrace_local.run_folder import RunFolder, now_ms, run_folders
+from headrace_local.run_survivors import RUN_VARIABLE, end_survivors
 from headrace_local.runs import LocalRuns
 
 # What a job does with its last word: end with that code, or stay until it is asked to go.
@@ -27,6 +30,10 @@ spec = json.loads(pathlib.Path(words["--parameters"]).read_text())
 print("attempt", words["--attempt"], flush=True)
 codes = spec["rerunOf"].split(",")
 code = codes[min(int(words["--attempt"]), len(codes)) - 1]
+if code == "deaf":
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    print("deaf", os.getpid(), flush=True)
+    time.sleep(60)
 if code == "stay":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(75))
     time.sleep(60)
@@ -49,19 +56,31 @@ def spec_that(codes: str, **more: object) -> RunSpec:
     return RunSpec(**fields)  # type: ignore[arg-type]  # one place for all fields
 
 
-def new_run(root: Path, spec: RunSpec, name: str = "r", created_ms: int = 1) -> RunFolder:
+def new_run(root: Path, spec: RunSpec, name: str = "r", *, after_ms: int = 0) -> RunFolder:
     folder = RunFolder(root, name)
-    folder.save(Run(name=name, spec=spec, created_ms=created_ms))
+    folder.save(Run(name=name, spec=spec, created_ms=now_ms() + after_ms))
     return folder
 
 
-def driver(root: Path, name: str = "r") -> RunDriver:
-    def nothing_more(_folder: Path) -> Mapping[str, str]:
-        return {}
+def nothing_more(_folder: Path) -> Mapping[str, str]:
+    return {}
 
-    return RunDriver(
-        root, name, command=lambda job: [sys.executable, "-S", "-c", _JOB, job], environment=nothing_more
-    )
+
+def no_java(_folder: Path) -> Mapping[str, str]:
+    raise JavaMissingError("There is no Java.", why="None was found.", fix="Install one.", code="local.java")
+
+
+def driver(
+    root: Path,
+    name: str = "r",
+    *,
+    environment: Callable[[Path], Mapping[str, str]] = nothing_more,
+    stop_grace_s: float = 25.0,
+) -> RunDriver:
+    def command(job: str) -> list[str]:
+        return [sys.executable, "-S", "-c", _JOB, job]
+
+    return RunDriver(root, name, command=command, environment=environment, stop_grace_s=stop_grace_s)
 
 
 async def until(true: Callable[[], bool]) -> None:
@@ -148,9 +167,62 @@ async def test_an_attempt_whose_driver_was_killed_is_lost_and_ended_for_good(tmp
     )
 
 
+async def test_a_job_that_nothing_ends_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = new_run(tmp_path, spec_that("deaf"))
+    driving = asyncio.create_task(driver(tmp_path, stop_grace_s=0.1).drive())
+    await until(lambda: log_tail(folder.log(1)).endswith("\n") and "deaf" in log_tail(folder.log(1)))
+    with monkeypatch.context() as kernel:
+        kernel.setattr(processes, "_KILLED_WITHIN_S", 0.2)
+        kernel.setattr(os, "kill", lambda _pid, _number: None)
+        kernel.setattr(os, "killpg", lambda _group, _number: None)
+        folder.ask_to_cancel()
+        run = await driving
+    os.kill(int(log_tail(folder.log(1)).split()[-1]), signal.SIGKILL)
+    last = run.attempts[0]
+    assert (run.state, last.stopped, last.exit_code) == ("Cancelled", "Cancelled", None)
+    assert last.why is not None
+    assert "SIGKILL" in last.why
+
+
+async def test_what_a_lost_attempt_left_is_not_waited_for_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = new_run(tmp_path, spec_that("0"))
+    left = await asyncio.create_subprocess_exec(
+        sys.executable, "-S", "-c", "import time; time.sleep(60)", env={RUN_VARIABLE: str(folder.path)}
+    )
+    with monkeypatch.context() as kernel:
+        kernel.setattr(os, "kill", lambda _pid, _number: None)
+        with pytest.raises(ProcessFailedError, match=f"Processes {left.pid} are there"):
+            await end_survivors(folder.path, within_s=0.2)
+    assert left.returncode is None
+    await end_survivors(folder.path, within_s=10)
+    assert await left.wait() == -signal.SIGKILL
+
+
+async def test_an_attempt_that_could_not_start_says_why_and_what_to_do(tmp_path: Path) -> None:
+    new_run(tmp_path, spec_that("0"))
+    run = await driver(tmp_path, environment=no_java).drive()
+    last = run.attempts[-1]
+    assert (run.state, run.reason, last.exit_code) == ("Failed", "InvalidConfiguration", 78)
+    assert (last.why, last.fix) == ("There is no Java. None was found.", "Install one.")
+    assert run.message == "There is no Java. None was found. Fix: Install one."
+
+
+async def test_a_program_that_is_not_there_is_told_too(tmp_path: Path) -> None:
+    spec = spec_that("0", retry=Retry(limit=0))
+    folder = new_run(tmp_path, spec)
+    (folder.attempt(1)).mkdir()
+    folder.log(1).mkdir()  # where the log should go
+    run = await driver(tmp_path).drive()
+    assert (run.state, run.reason) == ("Failed", "BackoffLimitExceeded")
+    assert "could not be started" in run.message
+    assert f"Fix: Check disk and permissions of {folder.path}." in run.message
+
+
 async def test_a_queued_run_waits_for_the_key(tmp_path: Path) -> None:
     first = new_run(tmp_path, spec_that("stay"), "first")
-    new_run(tmp_path, spec_that("0", concurrency_policy="Queue"), "second", created_ms=2)
+    new_run(tmp_path, spec_that("0", concurrency_policy="Queue"), "second", after_ms=1)
     driving = [asyncio.create_task(driver(tmp_path, name).drive()) for name in ("first", "second")]
     await until_running(first)
     await until(lambda: RunFolder(tmp_path, "second").load().reason == "WaitingForKey")
@@ -162,7 +234,7 @@ async def test_a_queued_run_waits_for_the_key(tmp_path: Path) -> None:
 
 async def test_a_replacing_run_cancels_the_holder(tmp_path: Path) -> None:
     first = new_run(tmp_path, spec_that("stay"), "first")
-    new_run(tmp_path, spec_that("0", concurrency_policy="Replace"), "second", created_ms=2)
+    new_run(tmp_path, spec_that("0", concurrency_policy="Replace"), "second", after_ms=1)
     driving = asyncio.create_task(driver(tmp_path, "first").drive())
     await until_running(first)
     assert (await driver(tmp_path, "second").drive()).state == "Succeeded"
@@ -221,6 +293,61 @@ def test_unknown_and_damaged_runs_are_told(tmp_path: Path) -> None:
     (folder.path / "run.json").write_text("{")
     with pytest.raises(BadData, match="cannot be read"):
         runs.get("r")
+
+
+@pytest.mark.parametrize("torn", [b"", b"{", bytes(300), b"\xff\xfe"])
+async def test_a_torn_record_stops_no_other_run(tmp_path: Path, torn: bytes) -> None:
+    runs = Undriven(tmp_path, {})
+    for name in ("daily-2026-11-28", "Not-A-Name"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "run.json").write_bytes(torn)
+    assert runs.submit(spec_that("0")).name == "daily-2026-11-28-2"
+    assert (await driver(tmp_path, "daily-2026-11-28-2").drive()).state == "Succeeded"
+    assert [run.name for run in runs.all()] == ["daily-2026-11-28-2"]
+    assert ["daily-2026-11-28 cannot be read" in str(error) for error in runs.unreadable()] == [True]
+
+
+async def test_who_looks_at_a_run_keeps_its_driver_out_no_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = new_run(tmp_path, spec_that("0"))
+    begun = AttemptRecord(number=1, started_ms=now_ms())
+    folder.save(msgspec.structs.replace(folder.load(), state="Running", attempts=(begun,)))
+    before = (folder.path / "run.json").read_bytes()
+
+    def taken(_lock: FolderLock) -> None:
+        raise AssertionError("a look took the lock")
+
+    with monkeypatch.context() as looking:
+        looking.setattr(FolderLock, "acquire", taken)
+        seen = LocalRuns(tmp_path, {}).all()
+    assert [(run.state, run.reason) for run in seen] == [("Pending", "DriverLost")]
+    assert (folder.path / "run.json").read_bytes() == before
+    assert (await driver(tmp_path).drive()).attempts[0].failure == "infrastructure"
+
+
+def test_a_run_that_ended_while_somebody_looked_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = new_run(tmp_path, spec_that("0"))
+    begun = AttemptRecord(number=1, started_ms=now_ms())
+    folder.save(msgspec.structs.replace(folder.load(), state="Running", attempts=(begun,)))
+
+    def ends(_folder: RunFolder) -> bool:
+        finish(tmp_path, "r")
+        return False
+
+    monkeypatch.setattr(RunFolder, "driven", property(ends))
+    assert LocalRuns(tmp_path, {}).get("r").state == "Succeeded"
+
+
+def test_a_driver_that_fails_is_told_instead_of_started_again_for_ever(tmp_path: Path) -> None:
+    folder = new_run(tmp_path, spec_that("0"))
+    folder.attempt(1).write_text("no folder can be made here")
+    runs = LocalRuns(tmp_path, dict(os.environ))
+    with pytest.raises(ProcessFailedError, match="drives the run r ended with status 1") as caught:
+        runs.wait("r", within_s=60)
+    assert "Not a directory" in caught.value.why
 
 
 def test_a_wish_to_cancel_is_heard_without_a_driver(tmp_path: Path) -> None:

@@ -35,6 +35,25 @@ def test_states_and_stages_are_told_once(tmp_path: Path) -> None:
     ]
 
 
+def test_why_an_attempt_failed_is_told_once_and_stands_in_the_summary() -> None:
+    said: list[str] = []
+    watcher = RunWatcher(lambda _name: [], said.append)
+    lost = AttemptRecord(
+        number=1, started_ms=1, ended_ms=2, failure="infrastructure", why="No Java.", fix="Get one."
+    )
+    pending = msgspec.structs.replace(RUN, attempts=(lost,))
+    watcher.look(pending)
+    watcher.look(msgspec.structs.replace(pending, reason="Backoff"))
+    assert said == [
+        "  attempt 1 failed: No Java. Fix: Get one.",
+        "daily-1: Pending, attempt 1",
+        "daily-1: Pending, attempt 1 (Backoff)",
+    ]
+    shown = summary(pending)
+    assert shown["attempt 1"] == "no exit code, infrastructure"
+    assert (shown["attempt 1 why"], shown["attempt 1 fix"]) == ("No Java.", "Get one.")
+
+
 def test_a_summary_says_what_was_done() -> None:
     day = DayResult(event_date="2026-11-28", outcome="swapped", sequence=2)
     result = RunResult(

@@ -29,6 +29,8 @@ __all__ = [
     "StopReason",
     "Wait",
     "admit",
+    "attempt_ended",
+    "attempt_lost",
     "concurrency_key",
     "exit_code_of",
     "failure_class",
@@ -50,7 +52,10 @@ _SIGNALLED = 128
 
 
 class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """One attempt. ``exit_code`` is None where nobody saw how it ended; ``stopped`` says that it was asked to."""
+    """One attempt. ``exit_code`` is None where nobody saw how it ended; ``stopped`` says that it was asked to.
+
+    ``why`` and ``fix`` tell people of a failed one what went wrong and what to do.
+    """
 
     number: int
     started_ms: int
@@ -59,6 +64,7 @@ class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     failure: FailureClass | None = None
     stopped: StopReason | None = None
     why: str | None = None
+    fix: str | None = None
 
     @property
     def running(self) -> bool:
@@ -139,6 +145,35 @@ def failure_class(exit_code: int | None) -> FailureClass:
         ExitCode.RETRY_LATER: "infrastructure",
     }
     return classes.get(exit_code, "application")
+
+
+def attempt_ended(
+    run: Run,
+    ended_ms: int,
+    exit_code: int | None,
+    *,
+    why: str | None = None,
+    fix: str | None = None,
+    result: RunResult | None = None,
+) -> Run:
+    """The run once its last attempt has ended; it keeps an earlier result where this attempt left none."""
+    ended = msgspec.structs.replace(
+        run.attempts[-1],
+        ended_ms=ended_ms,
+        exit_code=exit_code,
+        failure=None if exit_code == ExitCode.OK else failure_class(exit_code),
+        why=why,
+        fix=fix,
+    )
+    return msgspec.structs.replace(
+        run, state="Pending", attempts=(*run.attempts[:-1], ended), result=result or run.result
+    )
+
+
+def attempt_lost(run: Run, now_ms: int, result: RunResult | None = None) -> Run:
+    """The run where its last attempt runs by the record alone: it has ended with whoever looked after it."""
+    run = msgspec.structs.replace(run, reason="DriverLost")
+    return attempt_ended(run, now_ms, None, why="The process is gone, and nobody saw it end.", result=result)
 
 
 def retry_pause_s(retry: Retry, failures: int) -> int:
@@ -238,13 +273,19 @@ def _after(run: Run, last: AttemptRecord, now_ms: int) -> Step:
         reason = {"application": "DriverFailed", "configuration": "InvalidConfiguration", "data": "BadData"}[
             failure
         ]
-        return Finish("Failed", reason, last.why or f"Attempt {last.number} ended with {last.exit_code}.")
+        return Finish("Failed", reason, _told(last))
     failures = len(run.attempts)
     if failures > run.spec.retry.limit:
-        message = f"{failures} attempts failed, the last one: {last.why or f'exit code {last.exit_code}'}"
+        message = f"{failures} attempts failed, the last one: {_told(last)}"
         return Finish("Failed", "BackoffLimitExceeded", message)
     retry_ms = (last.ended_ms or 0) + retry_pause_s(run.spec.retry, failures) * 1000
     return Start(last.number + 1) if now_ms >= retry_ms else Wait(retry_ms, "Backoff")
+
+
+def _told(last: AttemptRecord) -> str:
+    """Why an attempt failed, and what to do."""
+    why = last.why or f"Attempt {last.number} ended with {last.exit_code}."
+    return f"{why} Fix: {last.fix}" if last.fix else why
 
 
 def exit_code_of(run: Run) -> int:

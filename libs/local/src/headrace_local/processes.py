@@ -30,6 +30,7 @@ Probe = Callable[[], Awaitable[bool]]
 _POLL_S = 0.02
 _PROBE_TIMEOUT_S = 5.0
 _FINISHED_GRACE_S = 0.5
+_KILLED_WITHIN_S = 30.0
 _LOG_TAIL_BYTES = 2_000
 _LOG_ROTATE_BYTES = 16 * 1024 * 1024
 _LAUNCHER = Path(__file__).with_name("launch.py")
@@ -163,16 +164,19 @@ class ServiceProcess:
             self.kill()
 
     def kill(self) -> None:
-        """SIGKILL to the child and all its descendants; returns when the child is gone."""
+        """SIGKILL to the child and all its descendants; returns when the child is gone. `ProcessFailedError` if it stays."""
         if self._popen is None:
             return
         family = [self._popen.pid, *_descendants(self._popen.pid)] if self.alive else []
         for pid in family:
             _signal(pid, signal.SIGKILL)
-        self._popen.wait(timeout=30)
-        # What the child left behind in its session, if it ended before its own children.
+        # What the child leaves behind in its session, or left if it ended before its own children.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._popen.pid, signal.SIGKILL)
+        try:
+            self._popen.wait(timeout=_KILLED_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            raise self.failure(f"is there {_KILLED_WITHIN_S:g} s after SIGKILL") from None
 
     def pause(self) -> None:
         """SIGSTOP to the child and its descendants: it holds its connections and answers nothing."""

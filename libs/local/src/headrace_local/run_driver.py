@@ -8,11 +8,8 @@ dies with its driver; a driver that was killed is replaced by the next one, whic
 
 import asyncio
 import contextlib
-import os
-import signal
 import sys
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -28,33 +25,35 @@ from headrace_core.run_policy import (
     Stop,
     StopReason,
     Wait,
+    attempt_ended,
+    attempt_lost,
     concurrency_key,
-    failure_class,
     plan,
 )
-from headrace_local.errors import StackInUseError
+from headrace_local.errors import ProcessFailedError, StackInUseError
 from headrace_local.folder import FolderLock
 from headrace_local.processes import ServiceProcess, log_tail
-from headrace_local.run_folder import RunFolder, run_folders
+from headrace_local.run_folder import RunFolder, now_ms, read_runs
+from headrace_local.run_survivors import RUN_VARIABLE, end_survivors
 from headrace_local.spark_environment import spark_environment
 
-__all__ = ["RUN_VARIABLE", "RunDriver", "holders_of"]
-
-RUN_VARIABLE = "HEADRACE_RUN_FOLDER"
-"""Names the run in the environment of all its processes, by which a later driver finds those that were left behind."""
+__all__ = ["RunDriver", "holders_of"]
 
 _POLL_S = 0.1
 _STOP_GRACE_S = 25.0
-_LOCK_TRIES = 10
+_SURVIVORS_WITHIN_S = 30.0
 _WHY_BYTES = 600
 
 
 def holders_of(root: Path, run: Run) -> list[str]:
-    """Other active runs of the same concurrency key that were there first, oldest first."""
-    others = [folder.load() for folder in run_folders(root) if folder.name != run.name]
-    key, mine = concurrency_key(run.spec), (run.created_ms, run.name)
+    """Other active runs of the same concurrency key that were there first, oldest first.
+
+    A run whose record cannot be read holds nothing: its own driver ends by that too.
+    """
+    key, mine = concurrency_key(run.spec), _age(run)
+    others, _unreadable = read_runs(root)
     active = [other for other in others if not other.finished and concurrency_key(other.spec) == key]
-    return [other.name for other in sorted(active, key=_age) if _age(other) < mine]
+    return [other.name for other in sorted(active, key=_age) if other.name != run.name and _age(other) < mine]
 
 
 def _age(run: Run) -> tuple[int, str]:
@@ -62,7 +61,10 @@ def _age(run: Run) -> tuple[int, str]:
 
 
 class RunDriver:
-    """Drives one run. ``command`` is what starts the job; its words about run and parameters follow."""
+    """Drives one run. ``command`` is what starts the job; its words about run and parameters follow.
+
+    A job that is asked to end has ``stop_grace_s`` for it.
+    """
 
     def __init__(
         self,
@@ -71,47 +73,34 @@ class RunDriver:
         *,
         command: Callable[[str], list[str]] | None = None,
         environment: Callable[[Path], Mapping[str, str]] = spark_environment,
+        stop_grace_s: float = _STOP_GRACE_S,
     ) -> None:
         self._root = root
         self._folder = RunFolder(root, name)
         self._command = command or _spark_command
         self._environment = environment
+        self._stop_grace_s = stop_grace_s
         self._process: ServiceProcess | None = None
 
     async def drive(self) -> Run:
-        """Go on until the run is finished; the run. `StackInUseError` where another process drives it."""
-        lock = await self._acquire()
+        """Go on until the run is finished; the run.
+
+        `StackInUseError` where another process drives it, `ProcessFailedError` where what a lost attempt left does not end.
+        """
+        lock = FolderLock(self._folder.path, detached=True)
+        lock.acquire()
         try:
-            self._find_lost()
+            await self._find_lost()
             while not (run := self._folder.load()).finished:
                 holders = () if run.attempts else holders_of(self._root, run)
-                await self._do(run, plan(run, _now_ms(), holders=holders))
+                await self._do(run, plan(run, now_ms(), holders=holders))
             return run
         finally:
-            if self._process is not None:
-                self._process.kill()
-            lock.release()
-
-    def settle(self) -> None:
-        """Write down that the running attempt is lost, where nobody drives the run; nothing else is done."""
-        lock = FolderLock(self._folder.path, detached=True)
-        with contextlib.suppress(StackInUseError):
-            lock.acquire()
             try:
-                self._find_lost()
+                if self._process is not None:
+                    self._process.kill()
             finally:
                 lock.release()
-
-    async def _acquire(self) -> FolderLock:
-        """The lock of the run. Whoever looks whether it is driven holds it for a moment: that is no other driver."""
-        lock = FolderLock(self._folder.path, detached=True)
-        for _ in range(_LOCK_TRIES):
-            with contextlib.suppress(StackInUseError):
-                lock.acquire()
-                return lock
-            await asyncio.sleep(_POLL_S)
-        lock.acquire()
-        return lock
 
     async def _do(self, run: Run, step: Step) -> None:
         match step:
@@ -128,21 +117,30 @@ class RunDriver:
             case Finish():
                 self._folder.save(
                     msgspec.structs.replace(
-                        run, state=step.state, reason=step.reason, message=step.message, ended_ms=_now_ms()
+                        run, state=step.state, reason=step.reason, message=step.message, ended_ms=now_ms()
                     )
                 )
 
     async def _start(self, run: Run, number: int) -> None:
         """Write down that the attempt begins, then start it: what was started is never unknown."""
-        _end_survivors(self._folder.path)
+        await end_survivors(self._folder.path, within_s=_SURVIVORS_WITHIN_S)
         parameters = self._folder.begin_attempt(run, number)
-        begun = AttemptRecord(number=number, started_ms=_now_ms())
-        self._folder.save(
-            msgspec.structs.replace(run, state="Running", reason="", attempts=(*run.attempts, begun))
-        )
-        folder = self._folder.attempt(number)
+        begun = AttemptRecord(number=number, started_ms=now_ms())
+        run = msgspec.structs.replace(run, state="Running", reason="", attempts=(*run.attempts, begun))
+        self._folder.save(run)
         words = ["--run", run.name, "--attempt", str(number), "--parameters", str(parameters)]
-        self._process = ServiceProcess(
+        try:
+            process = await self._job(run, number, words)
+            await process.start()
+        except (HeadraceError, OSError) as error:
+            self._not_started(run, error)
+        else:
+            self._process = process
+
+    async def _job(self, run: Run, number: int, words: Sequence[str]) -> ServiceProcess:
+        """The process of an attempt, with all that it needs on this machine."""
+        folder = self._folder.attempt(number)
+        return ServiceProcess(
             run.name,
             [*self._command(run.spec.job), *words],
             {
@@ -151,9 +149,18 @@ class RunDriver:
                 RUN_VARIABLE: str(self._folder.path),
             },
             self._folder.log(number),
-            grace_s=_STOP_GRACE_S,
+            grace_s=self._stop_grace_s,
         )
-        await self._process.start()
+
+    def _not_started(self, run: Run, error: HeadraceError | OSError) -> None:
+        """Write down that the last attempt did not get as far as a process, and why."""
+        self._folder.end_attempt(run.attempts[-1].number)
+        if isinstance(error, HeadraceError):
+            code, why, fix = error.exit_code, " ".join(filter(None, (error.what, error.why))), error.fix
+        else:
+            code, why = ExitCode.UNAVAILABLE, f"The job could not be started: {error}."
+            fix = f"Check disk and permissions of {self._folder.path}."
+        self._folder.save(attempt_ended(run, now_ms(), code, why=why, fix=fix or None))
 
     async def _wait(self, run: Run, step: Wait) -> None:
         """A moment, or what is left until the step's time; an attempt that ends meanwhile is written down."""
@@ -165,73 +172,41 @@ class RunDriver:
         await asyncio.sleep(_POLL_S)
 
     async def _stop(self, run: Run, reason: StopReason) -> None:
+        """Stop the attempt; one that nothing can end is given up, since a stopped run starts no other."""
+        code = None
         if self._process is not None:
-            await self._process.stop()
+            with contextlib.suppress(ProcessFailedError):
+                await self._process.stop()
+            code = self._process.returncode
         last = msgspec.structs.replace(run.attempts[-1], stopped=reason)
-        run = msgspec.structs.replace(run, attempts=(*run.attempts[:-1], last))
-        self._ended(run, None if self._process is None else self._process.returncode)
+        self._ended(msgspec.structs.replace(run, attempts=(*run.attempts[:-1], last)), code)
 
     def _ended(self, run: Run, exit_code: int | None) -> None:
         """Write down how the last attempt ended."""
         self._process = None
         last = run.attempts[-1]
         result = self._folder.end_attempt(last.number)
-        failed = exit_code != ExitCode.OK
-        why = None
-        if failed and exit_code is None:
-            why = "The process is gone, and nobody saw it end."
-        elif failed and result is not None and result.error is not None:
-            why = " ".join(filter(None, (result.error.what, result.error.why)))
-        elif failed:
+        why = fix = None
+        if exit_code is None:
+            why = "The process did not end, not even by SIGKILL, and was given up."
+            fix = f"Look with ps for what has {RUN_VARIABLE}={self._folder.path} in its environment."
+        elif exit_code != ExitCode.OK and result is not None and result.error is not None:
+            why, fix = " ".join(filter(None, (result.error.what, result.error.why))), result.error.fix
+        elif exit_code != ExitCode.OK:
             why = log_tail(self._folder.log(last.number), _WHY_BYTES).strip() or f"exit code {exit_code}"
-        ended = msgspec.structs.replace(
-            last,
-            ended_ms=_now_ms(),
-            exit_code=exit_code,
-            failure=failure_class(exit_code) if failed else None,
-            why=why,
-        )
-        self._folder.save(
-            msgspec.structs.replace(
-                run, state="Pending", attempts=(*run.attempts[:-1], ended), result=result or run.result
-            )
-        )
+        self._folder.save(attempt_ended(run, now_ms(), exit_code, why=why, fix=fix, result=result))
 
-    def _find_lost(self) -> None:
+    async def _find_lost(self) -> None:
         """An attempt that runs by the record, while nobody drove the run, has ended with its driver."""
-        _end_survivors(self._folder.path)
+        await end_survivors(self._folder.path, within_s=_SURVIVORS_WITHIN_S)
         run = self._folder.load()
         if run.attempts and run.attempts[-1].running:
-            self._ended(msgspec.structs.replace(run, reason="DriverLost"), None)
-
-
-def _end_survivors(folder: Path) -> None:
-    """Kill what runs in the name of this run although its driver is gone; returns when it is."""
-    while survivors := _processes_of(folder):
-        for pid in survivors:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        time.sleep(_POLL_S)
-
-
-def _processes_of(folder: Path) -> list[int]:
-    """Processes whose environment names the run, but for this one."""
-    mark = f"{RUN_VARIABLE}={folder}".encode()
-    found = []
-    for environ in Path("/proc").glob("[0-9]*/environ"):
-        with contextlib.suppress(OSError):
-            pid = int(environ.parent.name)
-            if pid != os.getpid() and mark in environ.read_bytes().split(b"\0"):
-                found.append(pid)
-    return found
+            result = self._folder.end_attempt(run.attempts[-1].number)
+            self._folder.save(attempt_lost(run, now_ms(), result))
 
 
 def _spark_command(job: str) -> list[str]:
     return [sys.executable, "-m", "headrace_spark", job]
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def main(root: Path, name: str) -> int:

@@ -6,18 +6,20 @@
 <root>/runs/<name>/driver.log      what its driver had to say
 """
 
+import contextlib
 import os
 import shutil
+import time
 from pathlib import Path
 
 import msgspec
 
-from headrace_core.errors import BadData
+from headrace_core.errors import BadData, HeadraceError
 from headrace_core.pipeline_run import RunResult, check_run_name, encode_run
 from headrace_core.run_policy import Run
 from headrace_local.folder import holder_of
 
-__all__ = ["RunFolder", "run_folders"]
+__all__ = ["RunFolder", "now_ms", "read_runs", "run_folders"]
 
 _RECORD = "run.json"
 _CANCEL = "cancel"
@@ -64,7 +66,7 @@ class RunFolder:
                 fix="`headrace run list` shows those that there are.",
                 code="run_unknown",
             ) from None
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, OSError) as error:
             raise BadData(
                 f"The record of run {self.name} cannot be read.",
                 why=f"{self.path / _RECORD}: {error}",
@@ -108,6 +110,26 @@ class RunFolder:
 
 
 def run_folders(root: Path) -> list[RunFolder]:
-    """The folders of all runs under ``root``, by name."""
-    found = sorted(path.parent.name for path in (root / "runs").glob(f"*/{_RECORD}"))
-    return [RunFolder(root, name) for name in found]
+    """The folders of all runs under ``root``, by name; what cannot be the name of a run is none."""
+    folders = []
+    for name in sorted(path.parent.name for path in (root / "runs").glob(f"*/{_RECORD}")):
+        with contextlib.suppress(BadData):
+            folders.append(RunFolder(root, name))
+    return folders
+
+
+def read_runs(root: Path) -> tuple[list[Run], list[HeadraceError]]:
+    """All runs under ``root``, by name, and what is wrong with those that cannot be read: they stop no other."""
+    runs: list[Run] = []
+    unreadable: list[HeadraceError] = []
+    for folder in run_folders(root):
+        try:
+            runs.append(folder.load())
+        except HeadraceError as error:
+            unreadable.append(error)
+    return runs, unreadable
+
+
+def now_ms() -> int:
+    """The time that records bear: milliseconds since 1970 UTC."""
+    return time.time_ns() // 1_000_000

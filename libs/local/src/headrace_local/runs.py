@@ -11,12 +11,14 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from headrace_core.errors import RetryLater, UsageError
+from headrace_core.errors import HeadraceError, RetryLater, UsageError
 from headrace_core.pipeline_run import RunSpec
-from headrace_core.run_policy import Run, admit, concurrency_key, run_name, same_work
+from headrace_core.run_policy import Run, admit, attempt_lost, concurrency_key, run_name, same_work
 from headrace_local.cache import exclusive
-from headrace_local.run_driver import RunDriver, holders_of
-from headrace_local.run_folder import RunFolder, run_folders
+from headrace_local.errors import ProcessFailedError
+from headrace_local.processes import log_tail
+from headrace_local.run_driver import holders_of
+from headrace_local.run_folder import RunFolder, now_ms, read_runs, run_folders
 
 __all__ = ["LocalRuns"]
 
@@ -47,12 +49,17 @@ class LocalRuns:
 
     def get(self, name: str) -> Run:
         """A run as it is. BadData where there is none."""
-        return self._look(RunFolder(self.root, name))
+        folder = RunFolder(self.root, name)
+        return self._seen(folder, folder.load())
 
     def all(self) -> list[Run]:
-        """Every run, the newest first."""
-        runs = [self._look(folder) for folder in run_folders(self.root)]
+        """Every run whose record can be read, the newest first."""
+        runs = [self._seen(RunFolder(self.root, run.name), run) for run in read_runs(self.root)[0]]
         return sorted(runs, key=lambda run: (run.created_ms, run.name), reverse=True)
+
+    def unreadable(self) -> list[HeadraceError]:
+        """What is wrong with the runs that `all` leaves out, each to be told to people."""
+        return read_runs(self.root)[1]
 
     def cancel(self, name: str) -> Run:
         """Ask a run to end, and see to it that somebody hears it; the run as it is now."""
@@ -85,20 +92,21 @@ class LocalRuns:
         folder = RunFolder(self.root, name)
         return [folder.log(attempt.number) for attempt in folder.load().attempts]
 
-    def _look(self, folder: RunFolder) -> Run:
-        """The record; an attempt that runs by it, while nobody drives the run, has ended with its driver."""
-        run = folder.load()
-        if run.state == "Running" and not folder.driven:
-            RunDriver(self.root, folder.name).settle()
-            run = folder.load()
-        return run
+    def _seen(self, folder: RunFolder, run: Run) -> Run:
+        """A run as it is: an attempt that runs by the record, while nobody drives the run, has ended with its driver.
+
+        Nothing is written or locked: that is for the next driver, which this look must not keep out.
+        """
+        if run.state != "Running" or folder.driven:
+            return run
+        again = folder.load()  # a driver that has ended since the first look has written down how
+        return attempt_lost(run, now_ms()) if again == run else again
 
     def _name(self, spec: RunSpec) -> str:
-        runs = self.all()
-        for run in runs:
+        for run in self.all():
             if not run.finished and same_work(run.spec, spec):
                 return run.name
-        return run_name(spec, [run.name for run in runs])
+        return run_name(spec, [folder.name for folder in run_folders(self.root)])
 
     def _known(self, folder: RunFolder, spec: RunSpec) -> Run:
         run = folder.load()
@@ -112,7 +120,7 @@ class LocalRuns:
         return run
 
     def _new(self, folder: RunFolder, spec: RunSpec) -> Run:
-        run = Run(name=folder.name, spec=spec, created_ms=time.time_ns() // 1_000_000)
+        run = Run(name=folder.name, spec=spec, created_ms=now_ms())
         holders = holders_of(self.root, run)
         if admit(spec, holders) == "refuse":
             raise RetryLater(
@@ -126,7 +134,11 @@ class LocalRuns:
 
     def _ensure_driven(self, folder: RunFolder, run: Run) -> None:
         """Start a driver where the run has none; a second one finds the folder taken and leaves."""
-        self._drivers = {name: each for name, each in self._drivers.items() if each.poll() is None}
+        driver = self._drivers.get(folder.name)
+        if driver is not None and (code := driver.poll()) is not None:
+            del self._drivers[folder.name]
+            if code > 0:
+                raise _driver_failed(folder, code)
         if run.finished or folder.name in self._drivers or folder.driven:
             return
         command = [sys.executable, "-m", "headrace_local.run_driver", str(self.root), folder.name]
@@ -139,3 +151,13 @@ class LocalRuns:
                 stderr=log,
                 start_new_session=True,
             )
+
+
+def _driver_failed(folder: RunFolder, code: int) -> ProcessFailedError:
+    """A driver that was killed is replaced; one that failed would fail again."""
+    return ProcessFailedError(
+        f"What drives the run {folder.name} ended with status {code} before the run did.",
+        why=log_tail(folder.driver_log).strip() or "It said nothing.",
+        fix=f"Mend that; then `headrace run get {folder.name} --wait` goes on. All it said: {folder.driver_log}.",
+        code="local.run_driver",
+    )
