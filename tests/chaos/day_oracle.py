@@ -178,18 +178,6 @@ class DayOracle:
                 days.setdefault(day_of(true), []).append(true)
         return days
 
-    def _unsure(self, day: str) -> set[str]:
-        """Users of whom a record on the day after has a copy on the day behind it, which no plan of this day reads: which
-        of the two stays, and so whether the sessions count it, depends on who was first (a stated limit)."""
-        after, behind = self._days.beside(day, 1), self._days.beside(day, 2)
-        found: dict[str, set[str]] = {after: set(), behind: set()}
-        users: dict[str, str] = {}
-        for row in self._accepted():
-            if day_of(row) in found:
-                found[day_of(row)].add(row["dedup_id"])
-                users[row["dedup_id"]] = row["user_key"]
-        return {users[identity] for identity in found[after] & found[behind]}
-
     def at_rest(self) -> None:
         """Lake and warehouse say what a clean single run says; a day without rows may have an empty generation."""
         self.observe()
@@ -198,16 +186,11 @@ class DayOracle:
             true = truth.get(day, [])
             beside = [row for step in NEIGHBOURS for row in truth.get(self._days.beside(day, step), [])]
             expected: dict[LakeTable, list[Values]] = {"events": true, **aggregates_of(day, [*true, *beside])}
-            unsure = self._unsure(day)
             for table, due in expected.items():
                 generation = self.generations.get(day)
                 found = [] if generation is None else files.table(generation, table)
-                doubted = unsure if table == "sessions" else frozenset[str]()
-                found, rows = (
-                    [row for row in each if row["user_key"] not in doubted] for each in (found, due)
-                )
-                if content_hash(found) != content_hash(rows):
-                    self._bad.add("D1 rest", f"{table} of {day}: {_difference(found, rows)}")
+                if content_hash(found) != content_hash(due):
+                    self._bad.add("D1 rest", f"{table} of {day}: {_difference(found, due)}")
         stored = [row.values for row in self._world.warehouse.rows]
         rows = [row for of_day in truth.values() for row in of_day]
         if content_hash(stored) != content_hash(rows):

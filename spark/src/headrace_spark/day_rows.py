@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from functools import reduce
 
 from pyspark.sql import DataFrame, SparkSession
@@ -72,8 +72,10 @@ class DayRows:
         return self.lake(session, [file.key for file in generation.files("events")] if generation else [])
 
     def around(self, session: SparkSession, of_the_day: Sequence[str]) -> DataFrame:
-        """The day's rows as they were stored, with the neighbours' rows that stay."""
-        neighbours = (self._staying(session, other) for other in self.plan.neighbours)
+        """The day's rows as they were stored, with the rows that stay of the days which its sessions reach into."""
+        last = str(date.fromisoformat(self.plan.day.event_date) + timedelta(days=1))
+        reached = [other for other in self.plan.neighbours if other.event_date <= last]
+        neighbours = (self._staying(session, other) for other in reached)
         return reduce(DataFrame.unionByName, neighbours, self.lake(session, of_the_day))
 
     def lake(self, session: SparkSession, keys: Sequence[str]) -> DataFrame:

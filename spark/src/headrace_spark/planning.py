@@ -42,8 +42,9 @@ __all__ = [
     "neighbours_of",
 ]
 
-NEIGHBOURS = (-2, -1, 1)
-"""Days, counted from a day, whose rows decide about its copies and its sessions."""
+NEIGHBOURS = (-2, -1, 1, 2)
+"""Days, counted from a day, whose rows decide about its copies and its sessions. The days two away decide whether a copy on
+the day between them stays."""
 
 BROADCAST_ROWS = 60_000_000
 """Rows to read up to which repeated ids are broadcast: at 15 % duplicates fewer than 10 million of them."""

@@ -17,6 +17,7 @@ from headrace_spark.planning import DayState, Inputs
 __all__ = [
     "REQUEST_LIVES_MS",
     "Applied",
+    "CustomerTables",
     "DayEngine",
     "EdgeSource",
     "Gate",
@@ -175,8 +176,12 @@ class WarehouseDay(Protocol):
     async def apply(self, generation: Generation, sequence: int) -> Applied:
         """Bring the day to the generation, writing only what differs. Repeating it changes nothing."""
 
+
+class CustomerTables(Protocol):
+    """The tables customers and customer_aliases (rule B5)."""
+
     async def publish_customers(self, edges: EdgeSource) -> Mapping[str, int]:
-        """Write who is who as of now to customers and customer_aliases; what changed."""
+        """Write who is who as of now; what changed. RetryLater where another process does it just now."""
 
 
 class WarehouseSubjects(Protocol):

@@ -6,13 +6,10 @@ trusted: rows written or gone since are compared again, then the difference goes
 
 from __future__ import annotations
 
-import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
-
-import msgspec
 
 from headrace_core.ddl import create_partition
 from headrace_core.errors import Unavailable
@@ -27,10 +24,9 @@ from headrace_core.tables import (
     events_partition,
 )
 from headrace_core.warehouse_sql import DDL_LOCK, MISSING_TABLES
-from headrace_runtime.customer_tables import publish_customers
 from headrace_runtime.ports_store import ObjectStore
 from headrace_runtime.warehouse import CommitUnknown, PostgresConnection
-from headrace_spark.ports import Applied, EdgeSource, Suppressions
+from headrace_spark.ports import Applied, Suppressions
 from headrace_spark.warehouse_apply import DayTransaction, day_state
 from headrace_spark.warehouse_difference import DayApplied, DayState, standing
 from headrace_spark.warehouse_stage import DayStage
@@ -111,17 +107,6 @@ class WarehouseDays:
             return await self._commit(transaction, applied, day)
         finally:
             await connection.close()
-
-    async def publish_customers(self, edges: EdgeSource) -> Mapping[str, int]:
-        """Write who is who as of now; what changed. RetryLater where another process does it just now."""
-        connection = await self._connect()
-        try:
-            published = await publish_customers(connection, edges.read, now_us=time.time_ns() // 1_000)
-        finally:
-            await connection.close()
-        return {
-            f"identity_{name}": count for name, count in msgspec.structs.asdict(published.written).items()
-        }
 
     def _transaction(self, connection: PostgresConnection, day: date) -> DayTransaction:
         """The steps of one transaction; a test may put its own in between."""

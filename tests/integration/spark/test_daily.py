@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -12,14 +13,19 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 from tests.support.day_world import DayWorld
+from tests.support.job_context import context_of
 from tests.support.staged_files import clean_row
 from tests.support.warehouses import PostgresHarness, new_database
 
+from headrace_core.errors import BadData
 from headrace_core.identity import Edge, edge_record
 from headrace_core.lake import LakeTable
+from headrace_core.pipeline_run import DailyParameters, RunSpec
 from headrace_loader.warehouse_postgres import PostgresWarehouse
 from headrace_local.stack import LocalStack
 from headrace_spark.edges import EdgeSnapshot
+from headrace_spark.jobs.daily import daily
+from headrace_spark.ports import EdgeSource
 from headrace_spark.settings import SparkSettings
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -85,6 +91,12 @@ async def test_late_rows_reach_their_day_and_its_neighbour(world: DayWorld) -> N
     assert len(current.generation.contains) == 2
 
 
+async def test_sessions_leave_out_a_copy_that_a_lower_one_two_days_on_displaces(world: DayWorld) -> None:
+    await world.stage([_row("a", 1, hours=23.9), _row("copy", 2, hours=48.5), _row("copy", 3, hours=24.1)])
+    assert await world.settle(_DAY) == ["swapped"]
+    assert [row["events"] for row in await world.table(_DAY, "sessions")] == [1]
+
+
 async def test_customers_are_those_of_the_edges_that_the_plan_read(world: DayWorld) -> None:
     await world.stage([_row("a", 1), _row("b", 2, user_id="u2", user_key="u:u2")])
     await world.settle(_DAY)
@@ -109,6 +121,32 @@ async def test_two_runs_at_once_make_one_day(world: DayWorld, harness: PostgresH
     outcomes = await asyncio.gather(world.settle(_DAY), world.settle(_DAY))
     assert sorted(outcomes) == [["swapped"], ["unchanged"]]
     assert len(await world.table(_DAY)) == len(await harness.rows()) == 50
+
+
+class _NoCustomers:
+    """Writes down that it was asked."""
+
+    asked = 0
+
+    async def publish_customers(self, edges: EdgeSource) -> Mapping[str, int]:
+        self.asked += 1
+        return {}
+
+
+async def test_a_torn_day_holds_up_no_other(world: DayWorld) -> None:
+    torn = await world.stage([_row("a", 1)])
+    await world.stage([_row("b", 2, hours=-240)])
+    await world.store.put(torn.files[0].key, b"no Parquet", deadline_s=30)
+    spec = RunSpec(job="daily", date=_DAY, daily=DailyParameters(quality="off"))
+    context, customers = context_of(world, "daily", "torn"), _NoCustomers()
+    with pytest.raises(BadData, match=_DAY) as raised:
+        await daily(context, spec, world.job(), customers)
+    assert raised.value.code == "file_torn"
+    assert [(day.event_date, day.outcome) for day in context.days] == [
+        (_DAY, "stopped"),
+        ("2026-11-10", "swapped"),
+    ]
+    assert customers.asked == 1
 
 
 async def _content(world: DayWorld, harness: PostgresHarness) -> dict[str, object]:

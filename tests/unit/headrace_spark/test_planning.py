@@ -193,7 +193,7 @@ def test_the_digest_is_of_the_set() -> None:
 
 @pytest.mark.parametrize("day", ["2026-03-01"])
 def test_neighbours_follow_the_calendar(day: str) -> None:
-    assert neighbours_of(day) == ["2026-02-27", "2026-02-28", "2026-03-02"]
+    assert neighbours_of(day) == ["2026-02-27", "2026-02-28", "2026-03-02", "2026-03-03"]
 
 
 _DAYS = st.sampled_from(["2026-11-17", "2026-11-18", "2026-11-19", _D, "2026-11-21", "2026-11-25"])

@@ -17,7 +17,7 @@ from headrace_spark.edges import EdgeSnapshot
 from headrace_spark.erasing_run import Erased, EraseJob, erase, runs_to_wait_for
 from headrace_spark.lake_orphans import find_orphans
 from headrace_spark.lake_store import LakeStore
-from headrace_spark.ports import Applied, EdgeSource, Made, Suppressions
+from headrace_spark.ports import Applied, Made, Suppressions
 from headrace_spark.settling import DayJob, RunIdentity
 from headrace_spark.store_lake import StoreLake
 from headrace_spark.store_records import StoreRecords
@@ -77,9 +77,6 @@ class _Place:
     async def apply(self, generation: Generation, sequence: int) -> Applied:
         self.applied[generation.event_date] = sequence
         return Applied()
-
-    async def publish_customers(self, edges: EdgeSource) -> Mapping[str, int]:
-        return {}
 
     async def suppress(self, subjects: Suppressions) -> None:
         self.done.append("suppress")

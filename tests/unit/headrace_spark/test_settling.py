@@ -12,7 +12,7 @@ from headrace_core.errors import BadData, RetryLater
 from headrace_core.lake import Generation, Plan, SeenPointer, StagedFile
 from headrace_spark.edges import EdgeSnapshot
 from headrace_spark.planning import DayState, Inputs
-from headrace_spark.ports import Applied, EdgeSource, Made, Suppressions
+from headrace_spark.ports import Applied, Made, Suppressions
 from headrace_spark.settling import MOST_PLANS_PER_DAY, DayJob, Revision, RunIdentity, settle_day
 
 _D = "2026-11-20"
@@ -91,9 +91,6 @@ class _World:
         self.calls.append(f"apply {sequence}")
         self.applied[generation.event_date] = sequence
         return Applied(counts={"inserted": 3})
-
-    async def publish_customers(self, edges: EdgeSource) -> Mapping[str, int]:
-        raise NotImplementedError
 
     def job(self) -> DayJob:
         return DayJob(lake=self, edges=self, engine=self, gate=self, warehouse=self, clock=self.clock)

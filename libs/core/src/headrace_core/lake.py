@@ -111,7 +111,7 @@ class DayInput(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 class Plan(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """The frozen input of one generation (rule B1). ``neighbours`` are the days whose rows decide about this one's: two
-    before and one after; ``seen`` is how these look, which a later plan compares. ``earlier`` names the generations in which
+    before and two after; ``seen`` is how these look, which a later plan compares. ``earlier`` names the generations in which
     users of the day may have been seen first. ``chain_ends`` says per partition up to
     where the chain was read; ``edges`` is the object that holds the identity edges, read up to the offset ``edges_offset``;
     past ``ends_by_ms`` the plan swaps nothing. ``revises``: rows that the day holds already change (reprocess, erase).

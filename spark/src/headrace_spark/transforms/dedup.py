@@ -2,8 +2,9 @@
 
 Copies are decided greedily in the order of their positions, against rows that stay. Of the copies on one day only the
 lowest can ever stay, since a row that keeps it out keeps out the higher ones too. So one copy per day is left, and its fate
-follows from how the positions fall from its day on: it goes if the next lower copy beside it stays, which does not ask
-for the copy itself. That is decided without a loop, in the JVM, and only for identities that occur twice.
+follows, on each side alike, from how the positions fall from its day on: it goes if the next lower copy beside it stays,
+which does not ask for the copy itself. That is decided without a loop, in the JVM, and only for identities that occur twice.
+It is exact where the copies of an identity fall over three days in a row at most; the fourth day is not asked.
 
 Wide rows are never shuffled. A pass over the ids counts their 64-bit hashes; the hashes that occur twice are broadcast, and
 select the copies; these few narrow rows are decided by the ids themselves, so two ids of one hash stay apart; the copies
@@ -26,8 +27,8 @@ Strategy = Literal["broadcast", "hash"]
 """How few rows find the many: broadcast to them, or, past the limit of a broadcast, joined by hash partitions."""
 
 DAYS_BEFORE = 2
-DAYS_AFTER = 1
-"""How many days beside a day are asked for copies. The day two before decides whether a copy on the day before stays."""
+DAYS_AFTER = 2
+"""How many days beside a day are asked for copies. The day two away decides whether a copy on the day between stays."""
 
 _POSITION = ("src_partition", "src_offset", "file_id")
 DEDUP_COLUMNS = ("dedup_id", "event_date", *_POSITION)

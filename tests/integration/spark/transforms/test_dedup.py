@@ -94,7 +94,7 @@ def _random_copies(identities: int) -> list[_Row]:
     copies = []
     for identity in range(identities):
         places = chance.sample(range(12), chance.randint(1, 8))
-        copies += [_Row(identity, chance.choice((-2, -1, 0, 0, 1)), place % 2, place) for place in places]
+        copies += [_Row(identity, chance.choice((-2, -1, 0, 0, 1, 2)), place % 2, place) for place in places]
     return copies
 
 
@@ -167,6 +167,14 @@ _CASES: dict[str, tuple[list[_Row], set[_Row]]] = {
         {_Row(10, 0, 0, 1)},
     ),
     "days further away do not count": ([_Row(11, 2, 0, 1), _Row(11, 0, 0, 2)], {_Row(11, 0, 0, 2)}),
+    "the day after goes itself": (
+        [_Row(12, 2, 0, 1), _Row(12, 1, 0, 2), _Row(12, 0, 0, 3)],
+        {_Row(12, 0, 0, 3)},
+    ),
+    "the day after stays though two days after is higher": (
+        [_Row(13, 2, 0, 9), _Row(13, 1, 0, 2), _Row(13, 0, 0, 3)],
+        set(),
+    ),
 }
 
 
