@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -9,11 +11,13 @@ from datetime import date
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the field's name for it
 
+from headrace_core.errors import BadData
 from headrace_core.lake import Plan
 from headrace_core.manifest import Manifest
 from headrace_core.paths import report_key
 from headrace_runtime.manifest_chain import read_chains
 from headrace_runtime.ports_store import ObjectStore
+from headrace_spark.day_rows import read_files
 from headrace_spark.driver import SparkDriver
 from headrace_spark.lake_files import LakeFiles
 from headrace_spark.lake_store import LakeStore
@@ -26,6 +30,7 @@ from headrace_spark.transforms.rows import day_start_us, lake_schema
 
 __all__ = ["QualityGate"]
 
+_log = logging.getLogger(__name__)
 _DAY_MS = 86_400_000
 
 
@@ -43,7 +48,7 @@ class QualityGate:
 
     async def check(self, plan: Plan, made: Made) -> Collection[str]:
         """See `headrace_spark.ports.Gate`. A plan that took its events over has nothing new to check."""
-        if self.policy == "off" or "rows_in" not in made.counts or not made.tables["events"]:
+        if self.policy == "off" or "rows_in" not in made.counts:
             return ()
         inspection = await self._inspect(plan, made)
         reports = await self._store(plan, inspection.files)
@@ -60,18 +65,22 @@ class QualityGate:
             rows_read=made.counts["rows_in"] - made.counts["rows_previous"],
             duplicates=made.counts["rows_removed"],
             suppressed=made.counts["rows_suppressed"],
-            records_deduplicated=verdicts.get("accepted", 0) + verdicts.get("duplicate", 0),
-            duplicates_at_dedup=verdicts.get("duplicate", 0),
+            records_deduplicated=None if verdicts is None else verdicts["accepted"] + verdicts["duplicate"],
+            duplicates_at_dedup=None if verdicts is None else verdicts["duplicate"],
         )
-        addresses = [self.files.address(file.key) for file in made.tables["events"]]
+        events = [file.key for file in made.tables["events"]]
         return await self.spark.run(
             lambda session: inspect_day(
-                session.read.schema(lake_schema()).parquet(*addresses), day, given=given, history=history
+                read_files(session, events, lake_schema(), self.files.address),
+                day,
+                given=given,
+                history=history,
             )
         )
 
-    async def _verdicts(self, day: date) -> Mapping[str, int]:
-        """How many raw records dedup decided on the day, by verdict, as far as the verdicts are archived."""
+    async def _verdicts(self, day: date) -> Counter[str] | None:
+        """How many raw records dedup decided on the day, by verdict. None where that is not known: no verdicts are archived,
+        or retention has deleted some; the report says so."""
         chains = await read_chains(self.store, "verdicts", self.partitions, deadline_s=self.deadline_s)
         start_us = day_start_us(day)
         keys = [
@@ -81,8 +90,17 @@ class QualityGate:
             if _touches(manifest, start_us // 1000)
             for file in manifest.files
         ]
+        if not keys:
+            return None
         addresses = [self.files.address(key) for key in keys]
-        return await self.spark.run(lambda session: _counted(session, addresses, start_us)) if keys else {}
+        try:
+            return await self.spark.run(lambda session: _counted(session, addresses, start_us))
+        except BadData as error:
+            _log.warning(
+                "The verdicts of a day cannot all be read; its duplicates at dedup are not counted.",
+                extra={"day": str(day), "error": str(error)},
+            )
+            return None
 
     async def _store(self, plan: Plan, files: Mapping[str, bytes]) -> tuple[str, ...]:
         made = plan.id
@@ -99,10 +117,10 @@ def _touches(manifest: Manifest, start_ms: int) -> bool:
     return manifest.first_append_ms < start_ms + _DAY_MS and manifest.last_append_ms >= start_ms
 
 
-def _counted(session: SparkSession, addresses: list[str], start_us: int) -> dict[str, int]:
+def _counted(session: SparkSession, addresses: list[str], start_us: int) -> Counter[str]:
     start = F.timestamp_micros(F.lit(start_us))
     end = F.timestamp_micros(F.lit(start_us + _DAY_MS * 1000))
     decided = session.read.parquet(*addresses).where(
         (F.col("decided_ts") >= start) & (F.col("decided_ts") < end)
     )
-    return {row["verdict"]: row["count"] for row in decided.groupBy("verdict").count().collect()}
+    return Counter({row["verdict"]: row["count"] for row in decided.groupBy("verdict").count().collect()})

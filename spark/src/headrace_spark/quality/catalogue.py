@@ -1,7 +1,7 @@
 """The closed list of expectations: name, suite, severity, and the sentence that people read. docs/services/quality.md shows it.
 
 Critical is what makes answers wrong and can be shown in rows: it stops the swap. What is missing cannot be shown, and to
-withhold a day because some of it is missing helps nobody: that is a warning.
+withhold a day because some of it is missing helps nobody: that is a warning. A day of which all is missing is withheld.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ ExpectationName = Literal[
     "active_hours",
     "volume_against_trailing_weeks",
     "missing_hour",
+    "day_not_empty",
     "null_rate_user_id",
     "null_rate_anonymous_id",
     "null_rate_session_id",
@@ -143,6 +144,12 @@ CATALOGUE: dict[ExpectationName, Expectation] = {
         "warning",
         "An hour that was busy on that weekday in every one of the last weeks is not empty in the middle of the day.",
         "Look at ingest, dedup and stage at that hour; `headrace run daily` adds what arrives late.",
+    ),
+    "day_not_empty": Expectation(
+        "volume",
+        "critical",
+        "A day has rows where that weekday had many in every one of the last weeks.",
+        "Look at the counts of the plan: which rows were taken for duplicates, or are of suppressed subjects.",
     ),
     "null_rate_user_id": Expectation(
         "nulls", "critical", "The share of a source's rows without user_id is as usual.", _SENDER

@@ -16,6 +16,11 @@ __all__ = ["LEAST_ROWS", "share_checks"]
 LEAST_ROWS = 100
 """Rows below which a share of a source says nothing."""
 
+_BY_DEDUP = "found by dedup"
+_NOT_COUNTED = (
+    "the verdicts of the day are not all there: they are archived by the loader, and deleted by retention"
+)
+
 _HOURS_LATE = DELAYS_S.index(50_400)
 """The bucket of delays between half an hour and 14 hours: more is late delivery, not a clock."""
 
@@ -73,6 +78,8 @@ def share_checks(metrics: DayMetrics, history: Sequence[DayMetrics]) -> list[Che
         for measure in _OF_SOURCES:
             subject = f"{measure.aspect}, {name}" if measure.aspect else name
             found += _check(measure, subject, measure.of(source), [measure.of(day) for day in days], name)
+    if metrics.given.records_deduplicated is None:
+        found.append(Skipped(name="duplicate_rate", subject=_BY_DEDUP, why=_NOT_COUNTED))
     for measure_of_day, name_of_day, aspect in _OF_DAYS:
         today, before = measure_of_day(metrics), [measure_of_day(day) for day in history]
         found += _check(
@@ -128,5 +135,5 @@ def _dropped_by_dedup(day: DayMetrics) -> Share:
 _OF_DAYS: tuple[tuple[Callable[[DayMetrics], Share], ExpectationName, str], ...] = (
     (_repeated, "repeated_content_rate", ""),
     (_dropped_by_the_job, "duplicate_rate", "found by the job"),
-    (_dropped_by_dedup, "duplicate_rate", "found by dedup"),
+    (_dropped_by_dedup, "duplicate_rate", _BY_DEDUP),
 )

@@ -31,7 +31,7 @@ _NOTHING = SourceMetrics()
 
 
 def volume_checks(metrics: DayMetrics, history: Sequence[DayMetrics]) -> list[Check | Skipped]:
-    """volume_against_trailing_weeks and active_hours per source, missing_hour for the whole day."""
+    """volume_against_trailing_weeks and active_hours per source, missing_hour and day_not_empty for the whole day."""
     weekday = date.fromisoformat(metrics.event_date).weekday()
     same = [day for day in history if date.fromisoformat(day.event_date).weekday() == weekday]
     sources = sorted({*metrics.sources, *(name for day in history for name in day.sources)})
@@ -41,7 +41,18 @@ def volume_checks(metrics: DayMetrics, history: Sequence[DayMetrics]) -> list[Ch
         days = [day for day in same if day.event_date >= since]
         found += _volume(metrics, source, days, silent=_is_silent(history, source))
         found += _active_hours(metrics, source, days)
-    return [*found, *_missing_hours(metrics, same)]
+    return [*found, *_missing_hours(metrics, same), *_not_empty(metrics, same)]
+
+
+def _not_empty(metrics: DayMetrics, days: Sequence[DayMetrics]) -> list[Check | Skipped]:
+    """Nothing where one of the days before was quiet: a shop may close."""
+    if len(days) < LEAST_WEEKS:
+        return [_too_few("day_not_empty", "", len(days))]
+    counts = [day.rows for day in days]
+    if min(counts) < BUSY_ROWS:
+        return []
+    because = f"{min(counts)} to {max(counts)} rows on {len(days)} days of the same weekday"
+    return [Check(name="day_not_empty", measured=metrics.rows, at_least=1, because=because)]
 
 
 def _is_silent(history: Sequence[DayMetrics], source: str) -> bool:

@@ -100,6 +100,22 @@ def test_a_burst_of_duplicates_is_told_wherever_it_was_dropped() -> None:
         assert failed(replace(day_of(), given=burst), history) == {"duplicate_rate"}
 
 
+def test_duplicates_that_nobody_counted_are_said_to_be_unchecked() -> None:
+    expected = expect(replace(day_of(), given=GivenCounts(duplicates=40)), HISTORY)
+    assert [(each.name, each.subject) for each in expected.skipped if "verdicts" in each.why] == [
+        ("duplicate_rate", "found by dedup")
+    ]
+
+
+def test_an_empty_day_is_stopped_where_no_such_weekday_was_quiet() -> None:
+    empty = replace(day_of(), rows=0, distinct_ids=0, distinct_contents=0, sources={})
+    checks = {check.name: check for check in expect(empty, HISTORY).checks if not check.holds}
+    assert checks["day_not_empty"].expectation.severity == "critical"
+    quiet = day_of(MONDAY - timedelta(days=7), shop=source_of(hours=(0,) * 12 + (49,) + (0,) * 11))
+    assert "day_not_empty" not in failed(empty, [*HISTORY, quiet])
+    assert "day_not_empty" not in failed(empty, HISTORY[-8:])
+
+
 def test_a_source_is_compared_with_itself_alone() -> None:
     """A new source without users changes the share of the whole; a defect of a small source does not hide in a large one."""
     app = source_of(no_user=1.0)
