@@ -15,11 +15,14 @@ from headrace_core.errors import Unavailable
 from headrace_spark.progress import Progress
 from headrace_spark.session import spark_session
 from headrace_spark.settings import SparkSettings
-from headrace_spark.spark_errors import explain_spark_error
+from headrace_spark.spark_errors import explain_spark_error, text_of
 
 __all__ = ["SparkDriver"]
 
 ResultT = TypeVar("ResultT")
+
+_FOREIGN = (Py4JError, PySparkException, ConnectionError, TimeoutError, EOFError)
+"""What PySpark raises: of the JVM, and of the sockets to it and to its workers."""
 
 _GROUP = "headrace"
 _BAR_EVERY_S = 0.5
@@ -50,7 +53,11 @@ class SparkDriver:
         asked = asyncio.create_task(asyncio.to_thread(self._in_thread, work, session))
         try:
             while self._progress.terminal and not (await asyncio.wait([asked], timeout=_BAR_EVERY_S))[0]:
-                self._progress.bar(*await asyncio.to_thread(_tasks, session))
+                try:
+                    tasks = await asyncio.to_thread(_tasks, session)
+                except _FOREIGN:
+                    break  # whatever ails Spark, the work itself ends by it, and says it better
+                self._progress.bar(*tasks)
             return await asked
         finally:
             asked.cancel()
@@ -86,10 +93,10 @@ class SparkDriver:
         try:
             session.sparkContext.setJobGroup(_GROUP, _GROUP, interruptOnCancel=True)
             return work(session)
-        except (Py4JError, PySparkException) as error:
+        except _FOREIGN as error:
             if self._cancelled:
                 raise _stopped() from error
-            raise explain_spark_error(type(error).__name__, str(error)) from error
+            raise explain_spark_error(text_of(error)) from error
 
 
 def _tasks(session: SparkSession) -> tuple[int, int]:

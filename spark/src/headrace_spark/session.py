@@ -11,12 +11,14 @@ from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 
-from pyspark.errors import PySparkRuntimeError
+from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
-from headrace_core.errors import ConfigurationError, Unavailable
+from headrace_core.errors import ConfigurationError
 from headrace_spark.settings import SparkSettings
 from headrace_spark.spark_conf import is_local, local_cores, process_conf, secret_conf, session_conf
+from headrace_spark.spark_errors import explain_start_error, text_of
 
 __all__ = ["close_session", "open_session", "spark_session"]
 
@@ -26,8 +28,8 @@ def open_session(
 ) -> SparkSession:
     """Start Spark, or return the session that this process has. Blocks for seconds: call it in a thread.
 
-    ``scratch`` takes Spark's temporary files. Raises ConfigurationError where the jars of S3A are missing, Unavailable
-    where the JVM does not start.
+    ``scratch`` takes Spark's temporary files. Raises ConfigurationError where the jars of S3A are missing or Spark refuses
+    its settings, Unavailable where it does not start.
     """
     conf = session_conf(settings)
     if is_local(settings):
@@ -41,14 +43,9 @@ def open_session(
         builder = builder.config(name, value)
     try:
         session = builder.getOrCreate()
-    except (PySparkRuntimeError, OSError) as error:
-        raise Unavailable(
-            "Spark did not start.",
-            why=str(error),
-            fix="Its own words stand above; a JVM of 17 or newer must be found by JAVA_HOME or on the path.",
-            code="spark_start",
-        ) from error
-    _hadoop(session, secret_conf(settings))
+        _hadoop(session, secret_conf(settings))
+    except (Py4JError, PySparkException, OSError) as error:
+        raise explain_start_error(text_of(error)) from error
     return session
 
 

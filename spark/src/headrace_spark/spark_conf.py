@@ -40,6 +40,8 @@ def session_conf(settings: SparkSettings) -> dict[str, str]:
         "spark.sql.ansi.enabled": "true",
         "spark.sql.adaptive.enabled": "true",
         "spark.sql.execution.arrow.pyspark.enabled": "true",
+        # Without it an exception does not say its causes, and an outage looks like a torn file.
+        "spark.sql.pyspark.jvmStacktrace.enabled": "true",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.log.level": "ERROR",
