@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from headrace_core.clock import Clock
 from headrace_runtime.kafka import KafkaConnection, KafkaLogReader
 from headrace_runtime.ports_store import ObjectStore
 from headrace_spark.driver import SparkDriver
 from headrace_spark.edges import EdgeSnapshot, read_edges
-from headrace_spark.funnels import DEFAULT_FUNNELS, Funnel, funnels_from
+from headrace_spark.funnels import DEFAULT_FUNNELS, Funnel, funnels_from, unreadable
 from headrace_spark.lake_files import LakeFiles
 from headrace_spark.lake_store import LakeStore
 from headrace_spark.ports import EdgeSource
@@ -21,7 +23,7 @@ from headrace_spark.spark_engine import SparkEngine
 from headrace_spark.store_lake import StoreLake
 from headrace_spark.warehouse_day import WarehouseDays
 
-__all__ = ["LogEdges", "day_job"]
+__all__ = ["LogEdges", "day_job", "read_funnels"]
 
 _EDGES_WITHIN_S = 60.0
 
@@ -43,7 +45,7 @@ def day_job(
     return DayJob(
         lake=StoreLake(store, clock, partitions=settings.partitions, deadline_s=deadline_s),
         edges=edges or LogEdges(settings),
-        engine=SparkEngine(spark, files, progress, _funnels(settings), revision),
+        engine=SparkEngine(spark, files, progress, read_funnels(settings.funnels_file), revision),
         gate=QualityGate(
             spark,
             files,
@@ -61,10 +63,15 @@ def day_job(
     )
 
 
-def _funnels(settings: SparkSettings) -> tuple[Funnel, ...]:
-    return (
-        DEFAULT_FUNNELS if settings.funnels_file is None else funnels_from(settings.funnels_file.read_bytes())
-    )
+def read_funnels(path: Path | None) -> tuple[Funnel, ...]:
+    """The funnels of a file, the default ones without it. ConfigurationError where it holds none."""
+    if path is None:
+        return DEFAULT_FUNNELS
+    try:
+        document = path.read_bytes()
+    except OSError as error:
+        raise unreadable(str(path), str(error)) from error
+    return funnels_from(document, place=str(path))
 
 
 class LogEdges:

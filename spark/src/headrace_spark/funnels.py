@@ -10,7 +10,7 @@ import yaml
 
 from headrace_core.errors import ConfigurationError
 
-__all__ = ["DEFAULT_FUNNELS", "Funnel", "funnels_from"]
+__all__ = ["DEFAULT_FUNNELS", "Funnel", "funnels_from", "unreadable"]
 
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 
@@ -32,21 +32,25 @@ DEFAULT_FUNNELS: Final = (
 """What is counted without a file: the way to an order by the usual names of shop events."""
 
 
-def funnels_from(document: str | bytes) -> tuple[Funnel, ...]:
-    """The funnels of a YAML document: a list ``funnels`` of ``name`` and ``steps``. ConfigurationError where it is none."""
+def funnels_from(document: str | bytes, *, place: str = "document") -> tuple[Funnel, ...]:
+    """The funnels of a YAML document: a list ``funnels`` of ``name`` and ``steps``. ConfigurationError where it is none; it
+    names the ``place`` of the document."""
     try:
         found = msgspec.convert(yaml.safe_load(document), _Document).funnels
-    except (yaml.YAMLError, UnicodeDecodeError, msgspec.ValidationError) as error:
-        raise _unreadable(str(error)) from error
+    except (yaml.YAMLError, ValueError, msgspec.ValidationError) as error:
+        raise unreadable(place, str(error)) from error
     twice = sorted(name for name, count in Counter(funnel.name for funnel in found).items() if count > 1)
     if twice:
-        raise _unreadable(f"{', '.join(twice)}: a funnel's name must be its own, since it is the table's key")
+        raise unreadable(
+            place, f"{', '.join(twice)}: a funnel's name must be its own, since it is the table's key"
+        )
     return found
 
 
-def _unreadable(why: str) -> ConfigurationError:
+def unreadable(place: str, why: str) -> ConfigurationError:
+    """The error of a place that holds no funnels."""
     return ConfigurationError(
-        "The file of funnels cannot be used.",
+        f"HEADRACE_FUNNELS_FILE: {place} cannot be used.",
         why=why,
         fix="Write `funnels:` with a list of `name` and `steps`, names of events in their order; "
         "or leave HEADRACE_FUNNELS_FILE empty for the funnel purchase.",
