@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from tests.chaos.processes import DECISIVE, Turns
 from tests.chaos.store import ReadableStore
 
-from headrace_core.paths import parse_pointer_key, pointers_prefix
+from headrace_core.paths import parse_pointer_key, parse_run_key, pointers_prefix
 from headrace_runtime.errors_store import StoreUnavailable, StoreUnknown
 from headrace_runtime.ports_store import ObjectInfo
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from tests.chaos.world import World
 
 __all__ = ["JobStore"]
+
+_BEFORE_PLAN = 0.4
+"""How often a run sleeps before it stores the edges of a plan, which is stored next."""
 
 
 class JobStore(ReadableStore):
@@ -51,12 +54,16 @@ class JobStore(ReadableStore):
 
     async def put(self, key: str, data: bytes, *, deadline_s: float) -> None:
         """See `ObjectStore`."""
-        await self._turns.turn(decisive=0.4)  # the edges of a plan, which is stored next
+        await self._turns.turn()
         self._store.put(key, data)
 
     async def put_if_absent(self, key: str, data: bytes, *, deadline_s: float) -> bool:
         """See `ObjectStore`."""
-        await self._turns.turn(decisive=DECISIVE * (parse_pointer_key(key) is not None))
+        place = parse_run_key(key)
+        plans_next = place is not None and place.name == "edges.jsonl.zst"
+        await self._turns.turn(
+            decisive=_BEFORE_PLAN if plans_next else DECISIVE * (parse_pointer_key(key) is not None)
+        )
         return self._conditional(key, data, None, lambda: self._store.create(key, data))
 
     async def replace_if(self, key: str, data: bytes, *, etag: str, deadline_s: float) -> bool:

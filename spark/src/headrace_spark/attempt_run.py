@@ -14,13 +14,14 @@ from headrace_core.pipeline_run import RunResult, RunSpec, encode_run
 from headrace_runtime.errors_store import StoreUnavailable
 from headrace_runtime.process import Lifecycle
 from headrace_runtime.s3 import S3ObjectStore
-from headrace_spark.context import Context, past_deadline
+from headrace_spark.context import Context
 from headrace_spark.cpu_time import tree_cpu_s
 from headrace_spark.driver import SparkDriver
 from headrace_spark.lake_store import LakeStore
 from headrace_spark.outcome import Attempt, JobOutcome, failed, gravest, succeeded, termination_message
 from headrace_spark.progress import Progress
 from headrace_spark.registry import Job
+from headrace_spark.run_time import past_deadline
 from headrace_spark.settings import SparkSettings
 
 __all__ = ["run_attempt"]

@@ -23,7 +23,8 @@ from headrace_core.paths import parse_lake_key
 from headrace_core.pipeline_run import DayResult, RetentionParameters
 from headrace_spark.lake_store import CurrentDay, LakeStore
 from headrace_spark.planning import DayState
-from headrace_spark.settling import MOST_PLANS_PER_DAY, RunIdentity, check_plan_time, lost_swaps
+from headrace_spark.run_time import check_ends_by
+from headrace_spark.settling import MOST_PLANS_PER_DAY, RunIdentity, lost_swaps
 
 __all__ = ["Compaction", "LooseHour", "Rewriter", "closed_days", "compact_day", "loose_hours"]
 
@@ -133,7 +134,7 @@ async def _carry_out(
     _check_rows(plan, hours, made)
     after = _generation(plan, before, hours, made, job.clock.now_ms())
     key = await job.lake.store_generation(after)
-    check_plan_time(plan, job.clock)
+    check_ends_by(plan.ends_by_ms, job.clock.now_ms(), plan.day.event_date)
     sequence = await job.lake.swap(after.event_date, plan.day.pointer, key, now_ms=job.clock.now_ms())
     if sequence is None:
         return None

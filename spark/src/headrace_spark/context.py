@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from headrace_core.clock import Clock
-from headrace_core.errors import RetryLater
 from headrace_core.pipeline_run import DayResult
 from headrace_runtime.ports_store import ObjectStore
 from headrace_spark.driver import SparkDriver
@@ -13,9 +12,10 @@ from headrace_spark.lake_files import LakeFiles
 from headrace_spark.lake_store import LakeStore
 from headrace_spark.outcome import Attempt
 from headrace_spark.progress import Progress
+from headrace_spark.run_time import check_ends_by
 from headrace_spark.settings import SparkSettings
 
-__all__ = ["Context", "past_deadline"]
+__all__ = ["Context"]
 
 
 @dataclass(slots=True)
@@ -44,15 +44,4 @@ class Context:
 
     def check_time(self) -> None:
         """RetryLater where `ends_by_ms` is past: to be called right before anything that others see."""
-        if self.clock.now_ms() >= self.ends_by_ms:
-            raise past_deadline()
-
-
-def past_deadline() -> RetryLater:
-    """The error of a run whose time is over."""
-    return RetryLater(
-        "The run's time is over; nothing more is swapped or written.",
-        why="The spec's deadlineSeconds have passed since the attempt began.",
-        fix="The next attempt plans anew; raise deadlineSeconds, or the run's size, if that repeats.",
-        code="past_deadline",
-    )
+        check_ends_by(self.ends_by_ms, self.clock.now_ms())

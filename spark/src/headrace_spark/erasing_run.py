@@ -29,9 +29,11 @@ from headrace_spark.settling import (
     DayJob,
     Revision,
     RunIdentity,
+    apply_generation,
     check_time,
     lost_swaps,
     settle_day,
+    swapped_day,
 )
 
 __all__ = ["EraseJob", "Erased", "erase", "erase_day", "runs_to_wait_for"]
@@ -112,14 +114,8 @@ async def _repoint(job: EraseJob, run: RunIdentity, day: str, state: DayState) -
     sequence = await job.days.lake.swap(generation, state.pointer)
     if sequence is None:
         return None
-    applied = await job.days.warehouse.apply(generation, sequence)
-    return DayResult(
-        event_date=day,
-        outcome="swapped",
-        generation=generation.id.generation,
-        sequence=sequence,
-        counts=dict(applied.counts),
-    )
+    applied = await apply_generation(job.days, run, generation, sequence)
+    return swapped_day(generation, sequence, applied)
 
 
 def _same_files(job: EraseJob, run: RunIdentity, day: str, state: DayState) -> Generation:

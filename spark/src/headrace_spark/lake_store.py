@@ -13,6 +13,7 @@ from headrace_core.errors import ConfigurationError, UsageError
 from headrace_core.lake import (
     Generation,
     Plan,
+    PlanId,
     Pointer,
     SeenPointer,
     decode_generation,
@@ -21,6 +22,7 @@ from headrace_core.lake import (
     encode_lake,
 )
 from headrace_core.paths import (
+    edges_key,
     generation_key,
     parse_pointer_key,
     plan_key,
@@ -79,6 +81,12 @@ class LakeStore:
         """Store a plan; its key. UsageError where the same run and attempt has stored another one."""
         key = plan_key(plan.id.run, plan.id.attempt, plan.id.plan)
         await self._create(key, encode_lake(plan))
+        return key
+
+    async def store_edges(self, plan: PlanId, edges: bytes) -> str:
+        """Store the edges of a plan that is stored next; their key. UsageError as for plans."""
+        key = edges_key(plan.run, plan.attempt, plan.plan)
+        await self._create(key, edges)
         return key
 
     async def store_generation(self, generation: Generation) -> str:

@@ -13,6 +13,7 @@ from typing import Protocol
 from headrace_core.lake import Generation, LakeFile, LakeTable, Plan, SeenPointer
 from headrace_spark.edges import EdgeSnapshot
 from headrace_spark.planning import DayState, Inputs
+from headrace_spark.run_time import is_past
 
 __all__ = [
     "REQUEST_LIVES_MS",
@@ -94,7 +95,7 @@ class PlannedAttempt:
 
     def may_swap(self, now_ms: int) -> bool:
         """Whether a swap of it may still happen: only one that reached its end has had an answer to each."""
-        return not self.succeeded and now_ms <= self.may_swap_until_ms
+        return not self.succeeded and not is_past(self.may_swap_until_ms, now_ms)
 
 
 class Lake(Protocol):

@@ -29,6 +29,7 @@ from headrace_core.paths import (
 from headrace_core.pipeline_run import RetentionParameters
 from headrace_spark.planning import DayState, may_hold
 from headrace_spark.quality.report import METRICS_NAME
+from headrace_spark.run_time import is_past
 
 __all__ = [
     "ALARM_DAYS_BEFORE",
@@ -79,7 +80,7 @@ class Attempt:
 
     def has_ended(self, now_ms: int) -> bool:
         """Unfinished means: no result, and ``ends_by`` is not past (rule B1)."""
-        return self.has_result or now_ms > self.ends_by_ms
+        return self.has_result or is_past(self.ends_by_ms, now_ms)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,37 +7,47 @@ warehouse comes after the swap and refuses a sequence that is not above the one 
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import msgspec
 
 from headrace_core.clock import Clock
-from headrace_core.errors import BadData, RetryLater
+from headrace_core.errors import BadData, RetryLater, Unavailable
 from headrace_core.lake import Generation, Plan, PlanId
 from headrace_core.paths import edges_key
 from headrace_core.pipeline_run import DayResult
 from headrace_spark.edges import EdgeSnapshot
 from headrace_spark.planning import Inputs, is_current, make_plan, neighbours_of
 from headrace_spark.ports import Applied, DayEngine, EdgeSource, Gate, Lake, Made, WarehouseDay
+from headrace_spark.run_time import check_ends_by
 
 __all__ = [
+    "APPLY_PAUSES_S",
     "MOST_PLANS_PER_DAY",
     "DayJob",
     "Revision",
     "RunIdentity",
-    "check_plan_time",
+    "apply_generation",
     "check_time",
     "lost_swaps",
     "settle_day",
+    "swapped_day",
 ]
 
 _log = logging.getLogger(__name__)
 
 MOST_PLANS_PER_DAY = 3
 """A day whose pointer moved away this often in one run is somebody else's: the run is tried again later."""
+
+APPLY_PAUSES_S = (1.0, 5.0, 25.0)
+"""Seconds between the tries to bring the warehouse to a generation. Past them the attempt fails, and the next one goes on."""
+
+_SUPERSEDED = "The warehouse had a later generation of the day already."
 
 
 @dataclass(slots=True)
@@ -59,7 +69,7 @@ class RunIdentity:
 
 @dataclass(frozen=True, slots=True)
 class DayJob:
-    """The ports of a job. ``stage`` measures a named step, and shows it to people."""
+    """The ports of a job. ``stage`` measures a named step, and shows it to people; ``sleep`` waits so many seconds."""
 
     lake: Lake
     edges: EdgeSource
@@ -68,6 +78,7 @@ class DayJob:
     warehouse: WarehouseDay
     clock: Clock
     stage: Callable[[str], AbstractContextManager[object]] = nullcontext
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,16 +99,18 @@ async def settle_day(
     """One day, brought up to date in lake and warehouse; with a revision it is made anew in any case, by an engine that
     knows what changes. Raises RetryLater where other runs keep swapping it, or the run's time is over; BadData where the
     gate stops it; Unavailable where a dependency does not answer."""
+    gone: BadData | None = None
     for _ in range(MOST_PLANS_PER_DAY):
         inputs = await job.lake.inputs()
         try:
             if result := await _settle(job, run, day, inputs, revision):
                 return result
-        except BadData:
+        except BadData as error:
             if not await _has_moved(job, inputs, day):
                 raise
+            gone = error
         _log.info("Another run swapped the day first: planning anew.", extra={"day": day})
-    raise lost_swaps(day)
+    raise lost_swaps(day) from gone
 
 
 async def _settle(
@@ -191,16 +204,8 @@ async def _carry_out(job: DayJob, run: RunIdentity, work: _Work) -> DayResult | 
     sequence = await job.lake.swap(generation, plan.day.pointer)
     if sequence is None:
         return None
-    check_time(job, run, plan.day.event_date)
-    applied = await _apply(job, generation, sequence)
-    return DayResult(
-        event_date=generation.event_date,
-        outcome="swapped",
-        generation=generation.id.generation,
-        sequence=sequence,
-        counts={**made.counts, **applied.counts},
-        reports=tuple(reports),
-    )
+    applied = await apply_generation(job, run, generation, sequence)
+    return swapped_day(generation, sequence, applied, counts=made.counts, reports=reports)
 
 
 def _generations(inputs: Inputs, plan: Plan) -> Mapping[str, Generation]:
@@ -228,24 +233,44 @@ def _generation(work: _Work, made: Made, made_ms: int) -> Generation:
     )
 
 
-def check_plan_time(plan: Plan, clock: Clock) -> None:
-    """RetryLater where the plan's ``ends_by`` is past: to be called right before its swap."""
-    if clock.now_ms() > plan.ends_by_ms:
-        raise _too_late(plan.day.event_date)
-
-
 def check_time(job: DayJob, run: RunIdentity, day: str) -> None:
     """RetryLater where the run's time is over: before a swap, and before rows are written (rule B1)."""
-    if job.clock.now_ms() > run.ends_by_ms:
-        raise _too_late(day)
+    check_ends_by(run.ends_by_ms, job.clock.now_ms(), day)
 
 
-def _too_late(day: str) -> RetryLater:
-    return RetryLater(
-        f"The run's time is over before {day} was done.",
-        why="A plan swaps nothing and writes no rows past its ends_by: an erasure counts on that.",
-        fix="Give the run a longer deadlineSeconds or a larger size. The next attempt goes on where this one stopped.",
-        code="run_too_late",
+async def apply_generation(job: DayJob, run: RunIdentity, generation: Generation, sequence: int) -> Applied:
+    """Bring the warehouse to a generation that was swapped in. What may pass (a lost connection, a transaction that lost
+    against another) is tried again a few times, each time only while the run's time lasts. Raises what that raises."""
+    with job.stage("warehouse"):
+        for pause_s in APPLY_PAUSES_S:
+            check_time(job, run, generation.event_date)
+            try:
+                return await job.warehouse.apply(generation, sequence)
+            except Unavailable as error:
+                day = {"day": generation.event_date, "error": str(error), "pause_s": pause_s}
+                _log.warning("The warehouse did not take the day: trying again.", extra=day)
+            await job.sleep(pause_s)
+        check_time(job, run, generation.event_date)
+        return await job.warehouse.apply(generation, sequence)
+
+
+def swapped_day(
+    generation: Generation,
+    sequence: int,
+    applied: Applied,
+    *,
+    counts: Mapping[str, int] = MappingProxyType({}),
+    reports: Collection[str] = (),
+) -> DayResult:
+    """The result of a day that was swapped and applied; ``counts`` are those of making it."""
+    return DayResult(
+        event_date=generation.event_date,
+        outcome="swapped",
+        generation=generation.id.generation,
+        sequence=sequence,
+        counts={**counts, **applied.counts},
+        reports=tuple(reports),
+        why=_SUPERSEDED if applied.superseded else None,
     )
 
 
@@ -254,19 +279,14 @@ async def _apply_current(job: DayJob, run: RunIdentity, inputs: Inputs, day: str
     state = inputs.state(day)
     assert state.pointer is not None
     assert state.generation is not None
-    counts: Mapping[str, int] = {}
+    applied = Applied()
     if not run.dry_run and await job.warehouse.sequence(day) < state.pointer.sequence:
-        check_time(job, run, day)
-        counts = (await _apply(job, state.generation, state.pointer.sequence)).counts
+        applied = await apply_generation(job, run, state.generation, state.pointer.sequence)
     return DayResult(
         event_date=day,
         outcome="unchanged",
         generation=state.generation.id.generation,
         sequence=state.pointer.sequence,
-        counts=dict(counts),
+        counts=dict(applied.counts),
+        why=_SUPERSEDED if applied.superseded else None,
     )
-
-
-async def _apply(job: DayJob, generation: Generation, sequence: int) -> Applied:
-    with job.stage("warehouse"):
-        return await job.warehouse.apply(generation, sequence)

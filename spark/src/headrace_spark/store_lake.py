@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from headrace_core.clock import Clock
 from headrace_core.lake import Generation, Plan, SeenPointer
-from headrace_core.paths import edges_key, generation_key
+from headrace_core.paths import generation_key
 from headrace_runtime.manifest_chain import read_chains
 from headrace_runtime.ports_store import ObjectStore
 from headrace_spark.edges import EdgeSnapshot, encode_edges
@@ -51,8 +51,7 @@ class StoreLake:
 
     async def store_plan(self, plan: Plan, edges: EdgeSnapshot) -> None:
         """See `headrace_spark.ports.Lake`. The edges first: a plan that is there names what is there."""
-        key = edges_key(plan.id.run, plan.id.attempt, plan.id.plan)
-        await self._store.put(key, encode_edges(edges), deadline_s=self._deadline_s)
+        await self._objects.store_edges(plan.id, encode_edges(edges))
         await self._objects.store_plan(plan)
 
     async def store_generation(self, generation: Generation) -> None:

@@ -10,7 +10,14 @@ from headrace_core.lake import Generation, Plan, SeenPointer
 from headrace_core.pipeline_run import DayResult
 from headrace_spark.ports import LakeRecords
 from headrace_spark.reprocessing import check_undo, restored, taken_back
-from headrace_spark.settling import DayJob, RunIdentity, check_time, lost_swaps
+from headrace_spark.settling import (
+    DayJob,
+    RunIdentity,
+    apply_generation,
+    check_time,
+    lost_swaps,
+    swapped_day,
+)
 
 __all__ = ["undo_run"]
 
@@ -48,15 +55,8 @@ async def _undo_day(undo: _Undo, day: str) -> DayResult:
     sequence = await job.lake.swap(generation, state.pointer)
     if sequence is None:
         raise lost_swaps(day)
-    check_time(job, run, day)
-    applied = await job.warehouse.apply(generation, sequence)
-    return DayResult(
-        event_date=day,
-        outcome="swapped",
-        generation=generation.id.generation,
-        sequence=sequence,
-        counts=dict(applied.counts),
-    )
+    applied = await apply_generation(job, run, generation, sequence)
+    return swapped_day(generation, sequence, applied)
 
 
 def _before(undo: _Undo, day: str, pointer: SeenPointer | None, history: Sequence[Generation]) -> Generation:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from headrace_core.clock import Clock
-from headrace_core.errors import BadData, RetryLater
+from headrace_core.errors import BadData
 from headrace_core.manifest import Manifest
 from headrace_core.paths import verdict_index_key, verdicts_by_id_prefix
 from headrace_core.pipeline_run import DayResult
@@ -21,6 +21,7 @@ from headrace_core.verdict_index import VerdictFile, VerdictIndex, decode_verdic
 from headrace_runtime.errors_store import ObjectNotFound, StoreUnknown
 from headrace_runtime.manifest_chain import read_chains
 from headrace_runtime.ports_store import ObjectStore
+from headrace_spark.run_time import check_ends_by
 from headrace_spark.settling import RunIdentity
 
 __all__ = ["DayVerdicts", "VerdictSorter", "VerdictSorting", "closed_verdict_days", "sort_verdicts"]
@@ -134,8 +135,7 @@ async def _sort(job: VerdictSorting, run: RunIdentity, day: DayVerdicts, etag: s
         verdicts=verdicts,
         made_ms=job.clock.now_ms(),
     )
-    if run.ends_by_ms < job.clock.now_ms():
-        raise _late(day.date)
+    check_ends_by(run.ends_by_ms, job.clock.now_ms(), f"the verdicts of {day.date}")
     if not await _store(job, index, etag):
         return DayResult(event_date=day.date, outcome="unchanged", why="Another run wrote the index first.")
     counts["verdict_files_written"] = len(index.keys)
@@ -164,12 +164,3 @@ def _check_count(day: DayVerdicts, verdicts: int) -> None:
             fix="Compare the files with the digests in their manifests, and restore what differs.",
             code="rows_differ",
         )
-
-
-def _late(date: str) -> RetryLater:
-    return RetryLater(
-        f"The run's time is over; the verdicts of {date} keep the index that they have.",
-        why="The spec's deadlineSeconds have passed since the attempt began.",
-        fix="The next attempt writes them anew; raise deadlineSeconds, or the run's size, if that repeats.",
-        code="past_deadline",
-    )

@@ -128,3 +128,11 @@ async def test_a_pointer_that_leads_nowhere_or_is_unreadable_is_bad_data(
     await store.put(generation_key("gone", 1, 1), encode_lake(generation("a"))[:-3], deadline_s=DEADLINE_S)
     with pytest.raises(BadData, match="generation"):
         await lake.generation(generation_key("gone", 1, 1))
+
+
+async def test_the_edges_of_a_plan_are_never_overwritten(lake: LakeStore, store: MemoryObjectStore) -> None:
+    key = await lake.store_edges(plan_id("a"), b"edges")
+    assert await lake.store_edges(plan_id("a"), b"edges") == key
+    with pytest.raises(UsageError):
+        await lake.store_edges(plan_id("a"), b"other edges")
+    assert await store.get(key, deadline_s=DEADLINE_S) == b"edges"

@@ -8,12 +8,19 @@ from dataclasses import dataclass, field
 import pytest
 
 from headrace_core.clock import ManualClock
-from headrace_core.errors import BadData, RetryLater
+from headrace_core.errors import BadData, RetryLater, Unavailable
 from headrace_core.lake import Generation, Plan, SeenPointer, StagedFile
 from headrace_spark.edges import EdgeSnapshot
 from headrace_spark.planning import DayState, Inputs
 from headrace_spark.ports import Applied, Made, Suppressions
-from headrace_spark.settling import MOST_PLANS_PER_DAY, DayJob, Revision, RunIdentity, settle_day
+from headrace_spark.settling import (
+    APPLY_PAUSES_S,
+    MOST_PLANS_PER_DAY,
+    DayJob,
+    Revision,
+    RunIdentity,
+    settle_day,
+)
 
 _D = "2026-11-20"
 _FILE = StagedFile(key="staged/a", rows=3, bytes=1, sha256="", partition=0, chain_start=0)
@@ -30,6 +37,8 @@ class _World:
     rivals: int = 0
     gone: int = 0
     refuses: bool = False
+    losses: int = 0
+    superseded: bool = False
     clock: ManualClock = field(default_factory=ManualClock)
     computes_s: float = 1.0
     calls: list[str] = field(default_factory=list)
@@ -89,11 +98,27 @@ class _World:
 
     async def apply(self, generation: Generation, sequence: int) -> Applied:
         self.calls.append(f"apply {sequence}")
+        if self.losses:
+            self.losses -= 1
+            raise Unavailable("The connection broke.")
+        if self.superseded:
+            return Applied(superseded=True)
         self.applied[generation.event_date] = sequence
         return Applied(counts={"inserted": 3})
 
     def job(self) -> DayJob:
-        return DayJob(lake=self, edges=self, engine=self, gate=self, warehouse=self, clock=self.clock)
+        return DayJob(
+            lake=self,
+            edges=self,
+            engine=self,
+            gate=self,
+            warehouse=self,
+            clock=self.clock,
+            sleep=self.sleep,
+        )
+
+    async def sleep(self, seconds: float) -> None:
+        self.clock.advance(seconds)
 
     def run(self, *, dry_run: bool = False) -> RunIdentity:
         return RunIdentity("daily", "daily", 1, self.clock.now_ms() + 60_000, dry_run)
@@ -213,6 +238,40 @@ async def test_past_its_end_a_run_writes_no_rows() -> None:
     with pytest.raises(RetryLater):
         await settle_day(world.job(), run, _D)
     assert world.applied == {}
+
+
+async def test_a_warehouse_that_loses_its_connection_is_asked_again() -> None:
+    world = _World(losses=len(APPLY_PAUSES_S))
+    result = await settle_day(world.job(), world.run(), _D)
+    assert (result.outcome, result.counts["inserted"]) == ("swapped", 3)
+    assert world.calls.count("apply 1") == len(APPLY_PAUSES_S) + 1
+
+
+async def test_a_warehouse_that_stays_away_ends_the_attempt() -> None:
+    world = _World(losses=100)
+    with pytest.raises(Unavailable):
+        await settle_day(world.job(), world.run(), _D)
+    assert world.calls.count("apply 1") == len(APPLY_PAUSES_S) + 1
+
+
+async def test_the_warehouse_is_not_asked_again_past_the_end_of_the_run() -> None:
+    world = _World(losses=100, computes_s=58)
+    with pytest.raises(RetryLater):
+        await settle_day(world.job(), world.run(), _D)
+    assert world.calls.count("apply 1") == 2
+
+
+async def test_a_later_generation_in_the_warehouse_is_told() -> None:
+    world = _World(superseded=True)
+    result = await settle_day(world.job(), world.run(), _D)
+    assert result.why == "The warehouse had a later generation of the day already."
+
+
+async def test_lost_swaps_name_the_file_that_was_gone() -> None:
+    world = _World(rivals=MOST_PLANS_PER_DAY, gone=MOST_PLANS_PER_DAY)
+    with pytest.raises(RetryLater) as raised:
+        await settle_day(world.job(), world.run(), _D)
+    assert isinstance(raised.value.__cause__, BadData)
 
 
 async def test_files_that_are_gone_because_the_pointer_moved_are_a_lost_swap() -> None:
