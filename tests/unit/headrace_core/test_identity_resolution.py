@@ -129,6 +129,15 @@ def test_a_user_id_of_many_customers_has_none_though_aliases_lead_to_it() -> Non
     assert taken_back.customer_of("anonymous", "a") == "till"
 
 
+@pytest.mark.timeout(20)
+def test_an_alias_of_very_many_customers_holds_up_nobody() -> None:
+    many = 30_000
+    between = [each for n in range(many) for each in (edge("till", f"u{n}", n), edge(f"a{n}", f"u{n}"))]
+    found = resolve(log(edge("a", "u1"), *between))
+    assert found.ambiguous == (Ambiguity("many_customers", "a:till", many),)
+    assert found.customer_of("anonymous", "a") == "u1"
+
+
 def test_an_id_that_everyone_leads_to_merges_nobody() -> None:
     crowd = [edge(f"a{n}", "login") for n in range(MAX_ALIASES_PER_CUSTOMER)]
     rest = [crm("login", "c1"), edge("b", "u2"), crm("u2", "c1")]

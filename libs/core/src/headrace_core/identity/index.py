@@ -55,6 +55,14 @@ def edge_record(offset: int, edge: Edge) -> EdgeRecord:
 
 
 _NO_EDGES: Final[tuple[Edge, ...]] = ()
+_DECIDED_TOGETHER = 200
+"""Aliases of an index without a bound, which are held twice meanwhile. Those of many edges wait for the end."""
+
+_Pairs = dict[tuple[str, str], Edge]
+"""The latest edge of an alias by source and customer."""
+
+_Pending = dict[str, _Pairs]
+"""Aliases that records speak of and that are not decided yet."""
 
 
 class IdentityIndex:
@@ -89,52 +97,65 @@ class IdentityIndex:
 
     def apply(self, records: Iterable[EdgeRecord]) -> None:
         """Take records that follow those before. A tombstone whose key is none of an edge means nothing."""
+        pending: _Pending = {}
+        # What has a bound may depend on each record before; without one an alias of many edges is decided once, not each time.
+        limit = together = _DECIDED_TOGETHER if self._most_edges is None else 1
         for record in records:
             if record.edge is not None:
-                self._learn(record.edge)
+                self._learn(pending, record.edge)
             elif (named := split_edge_key(record.key)) is not None:
-                self._forget(*named)
+                self._forget(pending, *named)
+            if len(pending) >= limit:
+                self._decide_pending(pending, most_edges=MOST_EDGES_OF_AN_ALIAS)
+                limit = len(pending) + together
+        self._decide_pending(pending)
 
-    def _learn(self, edge: Edge) -> None:
+    def _pairs(self, pending: _Pending, user_key: str) -> _Pairs:
+        found = pending.get(user_key)
+        if found is None:
+            known = self._edges.get(user_key, _NO_EDGES)
+            found = pending[user_key] = {(edge.source, edge.customer_id): edge for edge in known}
+        return found
+
+    def _learn(self, pending: _Pending, edge: Edge) -> None:
         user_key = edge.user_key
         if user_key in self._given_up:
             self.passed_over["given_up"] += 1
             return
-        before = self._edges.get(user_key, _NO_EDGES)
-        for known in before:
-            if known.source == edge.source and known.customer_id == edge.customer_id:
-                if _age(known) >= _age(edge):
-                    return
-                before = tuple(other for other in before if other is not known)
-                break
-        else:
-            if not self._has_room(user_key, before):
-                return
-        self._decide(user_key, (*before, edge))
+        pairs, pair = self._pairs(pending, user_key), (edge.source, edge.customer_id)
+        known = pairs.get(pair)
+        if (known is None and self._has_room(user_key, pairs)) or (
+            known is not None and _age(edge) > _age(known)
+        ):
+            pairs[pair] = edge
 
-    def _has_room(self, user_key: str, before: Sequence[Edge]) -> bool:
+    def _has_room(self, user_key: str, pairs: _Pairs) -> bool:
         """Whether an alias may have one edge more. It is given up else, if an answer could follow from what is known."""
         if self._most_edges is None:
             return True
-        is_crowded = len(before) >= MOST_EDGES_OF_AN_ALIAS
+        is_crowded = len(pairs) >= MOST_EDGES_OF_AN_ALIAS
         if not is_crowded and self._size < self._most_edges:
             return True
         self.passed_over["given_up" if is_crowded else "full"] += 1
-        if before or (user_key[:2] == "u:" and user_key[2:] in self._leading):
-            self._give_up(user_key)
+        leads_on = user_key[:2] == "u:" and user_key[2:] in self._leading
+        if (pairs or leads_on) and len(self._given_up) < self._most_edges:
+            self._given_up.add(user_key)
+        pairs.clear()
         return False
 
-    def _give_up(self, user_key: str) -> None:
-        self._decide(user_key, _NO_EDGES)
-        if self._most_edges is not None and len(self._given_up) < self._most_edges:
-            self._given_up.add(user_key)
-            self._undecided.add(user_key)
+    def _forget(self, pending: _Pending, user_key: str, source: str, customer_id: str) -> None:
+        self._pairs(pending, user_key).pop((source, customer_id), None)
 
-    def _forget(self, user_key: str, source: str, customer_id: str) -> None:
-        before = self._edges.get(user_key, _NO_EDGES)
-        left = tuple(edge for edge in before if (edge.source, edge.customer_id) != (source, customer_id))
-        if len(left) < len(before):
-            self._decide(user_key, left)
+    def _decide_pending(self, pending: _Pending, *, most_edges: int | None = None) -> None:
+        """Decide the aliases that wait; those of more edges go on waiting."""
+        waiting: _Pending = {}
+        for user_key, pairs in pending.items():
+            if most_edges is not None and len(pairs) > most_edges:
+                waiting[user_key] = pairs
+            else:
+                self._decide(user_key, tuple(pairs.values()))
+        pending.clear()
+        pending.update(waiting)
 
     def _decide(self, user_key: str, edges: tuple[Edge, ...]) -> None:
         """Note what is known of an alias now, and what follows for where it leads."""
@@ -145,7 +166,7 @@ class IdentityIndex:
             self._edges.pop(user_key, None)
         living = living_edges(edges)
         before, now = self._decided.pop(user_key, None), _deciding(living)
-        if living and now is None:
+        if (living and now is None) or user_key in self._given_up:
             self._undecided.add(user_key)
         else:
             self._undecided.discard(user_key)
