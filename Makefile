@@ -39,7 +39,7 @@ test: lint unit contract integration chaos ## Everything that needs no cluster
 lint: $(READY) ## Formatting, style, types, import contracts, house rules
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy libs/*/src services/*/src spark/src lambda/src cli/src tests benchmarks
+	$(BIN)/mypy libs/*/src services/*/src operator/src spark/src lambda/src cli/src tests benchmarks
 	$(BIN)/lint-imports
 	$(BIN)/pytest tests/house -q $(ARGS)
 

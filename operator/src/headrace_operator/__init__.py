@@ -1,0 +1,1 @@
+"""The operator: turns PipelineRuns into attempts of batch jobs on Kubernetes."""
