@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Protocol
 
+import msgspec
+
 from headrace_core.clock import Clock
 from headrace_core.day_archive import (
     DayArchive,
@@ -138,9 +140,11 @@ async def archive_day(job: Archiving, day: str) -> DayResult:
     if generation is None or pointer is None:
         return DayResult(event_date=day, outcome="unchanged", why="The day has no generation yet.")
     archive = await _record(job, day)
-    fresh = archive is None or archive.result != pointer.result
+    fresh = archive is None or archive.digest != digest_of_files(archived_files(generation))
     if fresh and not job.dry_run:
         archive = await _verify(job, generation, pointer)
+    elif archive is not None and archive.result != pointer.result and not job.dry_run:
+        archive = await _store(job, _renamed(archive, generation, pointer))
     contained = [file_id(key) for key in generation.contains]
     hot = await job.hot.read(day, contained)
     if job.dry_run or archive is None:
@@ -182,9 +186,22 @@ async def _verify(job: Archiving, generation: Generation, pointer: SeenPointer) 
         verified_ms=job.clock.now_ms(),
         run=job.run,
     )
-    key = archive_key(generation.event_date)
-    await job.store.put(key, encode_archive(archive), deadline_s=job.deadline_s)
+    await _store(job, archive)
     job.verified.append(generation.event_date)
+    return archive
+
+
+def _renamed(archive: DayArchive, generation: Generation, pointer: SeenPointer) -> DayArchive:
+    """The record of files that were verified, under the generation that names them now: an erasure swaps days that hold
+    no row of its subjects to another name of the same files."""
+    return msgspec.structs.replace(
+        archive, result=pointer.result, generation=generation.id.generation, sequence=pointer.sequence
+    )
+
+
+async def _store(job: Archiving, archive: DayArchive) -> DayArchive:
+    key = archive_key(archive.event_date)
+    await job.store.put(key, encode_archive(archive), deadline_s=job.deadline_s)
     return archive
 
 

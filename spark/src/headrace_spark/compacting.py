@@ -8,7 +8,7 @@ erasure that is committed meanwhile has swapped the day, and the plan loses; or 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -20,13 +20,13 @@ from headrace_core.errors import BadData, RetryLater
 from headrace_core.events import SCHEMA_VERSION
 from headrace_core.lake import DayInput, Generation, LakeFile, Plan
 from headrace_core.paths import parse_lake_key
-from headrace_core.pipeline_run import DayResult, RetentionParameters
+from headrace_core.pipeline_run import RETENTION, DayResult
 from headrace_spark.lake_store import CurrentDay, LakeStore
 from headrace_spark.planning import DayState
 from headrace_spark.run_time import check_ends_by
 from headrace_spark.settling import MOST_PLANS_PER_DAY, RunIdentity, lost_swaps
 
-__all__ = ["Compaction", "LooseHour", "Rewriter", "closed_days", "compact_day", "loose_hours"]
+__all__ = ["Compaction", "LooseHour", "Rewriter", "closed_days", "compact_day", "compact_days", "loose_hours"]
 
 _DAY_MS = 86_400_000
 _log = logging.getLogger(__name__)
@@ -86,8 +86,34 @@ def closed_days(states: Mapping[str, DayState], *, now_ms: int) -> list[str]:
 
 
 def _may_be_undone(generation: Generation, now_ms: int) -> bool:
-    undo_days = RetentionParameters().generation_days
-    return generation.job == "reprocess" and now_ms - generation.made_ms <= undo_days * _DAY_MS
+    undo_ms = RETENTION.generation_days * _DAY_MS
+    return generation.job == "reprocess" and now_ms - generation.made_ms <= undo_ms
+
+
+async def compact_days(
+    job: Compaction,
+    run: RunIdentity,
+    days: Sequence[str],
+    target_bytes: int,
+    *,
+    finish: Callable[[DayResult], None],
+) -> tuple[list[DayResult], list[BadData]]:
+    """Each day's result, in order, and the errors of the days whose files are torn: these are ``stopped``, and the others
+    go on. ``finish`` is told of every day as it is done. Else raises what `compact_day` raises."""
+    results: list[DayResult] = []
+    torn: list[BadData] = []
+    for day in days:
+        try:
+            result = await compact_day(job, run, day, target_bytes)
+        except BadData as error:
+            _log.error("A day cannot be compacted.", extra={"day": day, "error": str(error)})
+            torn.append(error)
+            result = DayResult(
+                event_date=day, outcome="stopped", why=f"{error.what} {error.why or ''}".strip()
+            )
+        finish(result)
+        results.append(result)
+    return results, torn
 
 
 async def compact_day(job: Compaction, run: RunIdentity, day: str, target_bytes: int) -> DayResult:
@@ -105,8 +131,13 @@ async def compact_day(job: Compaction, run: RunIdentity, day: str, target_bytes:
         if run.dry_run:
             return DayResult(event_date=day, outcome="planned", counts=_counts(hours))
         await job.lake.store_plan(plan)
-        if result := await _carry_out(job, plan, generation, hours):
-            return result
+        try:
+            if result := await _carry_out(job, plan, generation, hours):
+                return result
+        except BadData:
+            # An erasure deletes the files that it replaced: where the day has moved, they are gone, not torn.
+            if (await job.lake.read_day(day)).pointer == current.pointer:
+                raise
         _log.info("Another run swapped the day first: planning anew.", extra={"day": day})
     raise lost_swaps(day)
 

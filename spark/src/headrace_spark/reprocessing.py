@@ -120,7 +120,8 @@ def check_undo(run: str, by: str, histories: Mapping[str, Sequence[Generation]])
     """The days that ``run`` made and the undoing run ``by`` has still to take back, those that regain rows first.
 
     ``histories`` gives the generations of each day that the run planned, the current one first, each followed by the one
-    before it. Refuses (UsageError) where a later generation followed on any day: all of a run is taken back, or nothing.
+    before it. Refuses (UsageError) where a later generation followed on any day, or where the one before the run is not
+    among them though there was one: all of a run is taken back, or nothing.
     """
     left: dict[str, Generation] = {}
     moved: list[str] = []
@@ -138,7 +139,20 @@ def check_undo(run: str, by: str, histories: Mapping[str, Sequence[Generation]])
             fix="Reprocess the days again, with the rules that are right; only what nothing followed can be undone.",
             code="undo_refused",
         )
+    if lost := sorted(day for day in left if _is_lost(run, histories[day])):
+        raise UsageError(
+            f"The run {run} cannot be taken back.",
+            why=f"What {', '.join(lost)} held before it is no longer kept: the record of that generation is gone.",
+            fix="Restore the record (the result.json that the run's first generation of the day names as previous) from its"
+            " bucket version, or reprocess the days again with the rules that are right.",
+            code="undo_refused",
+        )
     return sorted(left, key=lambda day: (left[day].id.attempt, left[day].id.plan), reverse=True)
+
+
+def _is_lost(run: str, history: Sequence[Generation]) -> bool:
+    """Whether there was a generation before the run that a day's history does not reach any more."""
+    return all(generation.id.run == run for generation in history) and history[-1].previous is not None
 
 
 def taken_back(run: str, history: Sequence[Generation], plans: Sequence[Plan]) -> Taken:

@@ -100,15 +100,15 @@ class _World:
         self.store = MemoryObjectStore()
         self.lake = LakeStore(self.store, deadline_s=_S)
 
-    async def make(self, run: str = "daily", contains: tuple[str, ...] = ("staged/a",)) -> None:
-        """A new generation of the day."""
+    async def make(self, run: str = "daily", *files: LakeFile) -> None:
+        """A new generation of the day, with other files of events than these two where they are given."""
         current = await self.lake.read_day(_D)
         generation = Generation(
             id=PlanId(run=run, attempt=1, plan=1),
             job="daily",
             event_date=_D,
-            contains=contains,
-            tables={"events": (_FILE,), "sessions": (_SESSIONS,)},
+            contains=("staged/a",),
+            tables={"events": files or (_FILE,), "sessions": (_SESSIONS,)},
             made_ms=0,
         )
         key = await self.lake.store_generation(generation)
@@ -152,7 +152,7 @@ class _Files:
 
     async def read(self, files: Sequence[LakeFile]) -> Sequence[LakeFile]:
         self.world.reads += 1
-        assert sorted(file.key for file in files) == [_SESSIONS.key, _FILE.key]
+        assert [file.key for file in files] == sorted(file.key for file in self.world.found)
         return self.world.found
 
 
@@ -198,13 +198,28 @@ async def test_a_day_that_is_not_ready_waits_and_is_not_read_again() -> None:
     assert (world.reads, world.calls) == (1, [])
 
 
-async def test_a_new_generation_is_verified_anew_and_late_rows_go_too() -> None:
+async def test_a_generation_of_other_files_is_verified_anew_and_late_rows_go_too() -> None:
     world = _World()
     await world.make()
     await world.archive()
-    await world.make("later")
+    other = msgspec.structs.replace(_FILE, sha256="d" * 64)
+    await world.make("later", other)
+    world.found = [other, _SESSIONS]
     world.hot = HotDay(2, 0, _OLD_MS, 2, expired=True)
     assert await world.archive() == ("unchanged", None, {**_VERIFIED, "rows_expired": 2})
+    assert world.reads == 2
+
+
+async def test_the_same_files_under_another_name_are_not_read_again() -> None:
+    world = _World()
+    await world.make()
+    await world.archive()
+    await world.make("repointed")
+    world.hot = HotDay(2, 0, _OLD_MS, 2, expired=True)
+    assert await world.archive() == ("unchanged", None, {"rows_expired": 2})
+    record = decode_archive(await world.store.get(archive_key(_D), deadline_s=_S))
+    assert (record.generation, record.sequence) == ("repointed.1.1", 2)
+    assert world.reads == 1
 
 
 async def test_a_day_that_changes_under_the_lock_waits() -> None:

@@ -14,8 +14,16 @@ from headrace_core.clock import ManualClock
 from headrace_core.errors import BadData, RetryLater
 from headrace_core.lake import Generation, LakeFile, Plan, PlanId, SeenPointer, StagedFile, Versions
 from headrace_core.paths import lake_prefix
+from headrace_core.pipeline_run import DayResult
 from headrace_runtime.memory_store import MemoryObjectStore
-from headrace_spark.compacting import Compaction, LooseHour, closed_days, compact_day, loose_hours
+from headrace_spark.compacting import (
+    Compaction,
+    LooseHour,
+    closed_days,
+    compact_day,
+    compact_days,
+    loose_hours,
+)
 from headrace_spark.lake_store import LakeStore
 from headrace_spark.planning import DayState, Inputs, is_current
 from headrace_spark.settling import MOST_PLANS_PER_DAY, RunIdentity
@@ -87,6 +95,7 @@ class _World:
     clock: ManualClock = field(default_factory=ManualClock)
     rivals: int = 0
     loses: int = 0
+    torn: int = 0
     takes_s: float = 1.0
     plans: list[Plan] = field(default_factory=list)
 
@@ -103,6 +112,9 @@ class _World:
         if self.rivals:
             self.rivals -= 1
             await self.put(contains=("staged/late",), run=f"rival-{self.rivals}")
+        if self.torn:
+            self.torn -= 1
+            raise BadData("A file is torn.", why="lake/x", fix="Restore it.", code="file_torn")
         rows = [sum(file.rows for file in hour.files) - self.loses for hour in hours]
         made = [_file(hour.hour, 1, gen=plan.id.generation) for hour in hours]
         return tuple(msgspec.structs.replace(f, rows=n) for f, n in zip(made, rows, strict=True))
@@ -213,6 +225,22 @@ async def test_a_rewriter_that_loses_a_row_swaps_nothing() -> None:
     with pytest.raises(BadData, match="did not keep its rows"):
         await compact_day(world.job, world.run(), _D, _TARGET)
     assert await world.now() == before
+
+
+async def test_a_torn_day_is_told_of_and_the_next_one_is_compacted() -> None:
+    world = _World(torn=1)
+    await world.put()
+    done: list[DayResult] = []
+    results, torn = await compact_days(world.job, world.run(), [_D, _D], _TARGET, finish=done.append)
+    assert [result.outcome for result in results] == ["stopped", "swapped"]
+    assert results[0].why == "A file is torn. lake/x"
+    assert (done, [error.code for error in torn]) == (results, ["file_torn"])
+
+
+async def test_a_file_that_an_erasure_removed_meanwhile_is_no_torn_day() -> None:
+    world = _World(rivals=1, torn=1)
+    await world.put()
+    assert (await compact_day(world.job, world.run(), _D, _TARGET)).sequence == 3
 
 
 async def test_past_its_time_nothing_is_swapped() -> None:

@@ -231,3 +231,23 @@ async def test_history_ends_where_retention_has_been() -> None:
     await place.swap("r", _D1, {"bob"})
     await place.store.delete([generation_key("d", 1, 1)], deadline_s=1)
     assert [generation.id.run for generation in await place.records.history(_D1)] == ["r"]
+
+
+async def test_an_undo_refuses_where_the_record_of_what_was_before_is_gone() -> None:
+    place = _Place()
+    await place.swap("d", _D1, {"ann"})
+    await place.swap("r", _D1, {"bob"})
+    await place.succeed("r")
+    await place.store.delete([generation_key("d", 1, 1)], deadline_s=1)
+    with pytest.raises(UsageError, match="cannot be taken back") as raised:
+        await undo_run(place.job(), place.records, place.run("u"), "r")
+    assert "no longer kept" in (raised.value.why or "")
+    assert await place.users(_D1) == {"bob"}
+
+
+async def test_an_undo_of_a_days_first_generation_leaves_it_empty() -> None:
+    place = _Place()
+    await place.swap("r", _D1, {"bob"})
+    await place.succeed("r")
+    assert len(await undo_run(place.job(), place.records, place.run("u"), "r")) == 1
+    assert await place.users(_D1) == set()

@@ -16,6 +16,7 @@ from headrace_core.errors import BadData
 
 __all__ = [
     "JOBS",
+    "RETENTION",
     "ArchiveParameters",
     "CompactParameters",
     "DailyParameters",
@@ -107,6 +108,10 @@ class RetentionParameters(_Block, frozen=True, kw_only=True):
     manifest_days: Annotated[int, msgspec.Meta(ge=31, le=730)] = 60
     generation_days: Annotated[int, msgspec.Meta(ge=1, le=365)] = 7
     orphan_hours: Annotated[int, msgspec.Meta(ge=1, le=720)] = 24
+
+
+RETENTION = RetentionParameters()
+"""What the installation promises where a spec says nothing else."""
 
 
 class EraseParameters(_Block, frozen=True, kw_only=True):

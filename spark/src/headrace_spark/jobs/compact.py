@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from headrace_core.pipeline_run import CompactParameters, DayResult, RetentionParameters, RunSpec
+from headrace_core.pipeline_run import RETENTION, CompactParameters, DayResult, RunSpec
 from headrace_spark.compact_engine import SparkRewriter
-from headrace_spark.compacting import Compaction, closed_days, compact_day
+from headrace_spark.compacting import Compaction, closed_days, compact_days
 from headrace_spark.context import Context
 from headrace_spark.outcome import JobOutcome, totals
 from headrace_spark.settling import RunIdentity
@@ -18,20 +18,21 @@ __all__ = ["run"]
 
 
 async def run(context: Context, spec: RunSpec) -> JobOutcome:
-    """The days named, or every closed day, oldest first."""
+    """The days named, or every closed day, oldest first. A day whose files are torn fails the run, once the others and the
+    verdicts are done."""
     asked = spec.compact or CompactParameters()
     attempt = context.attempt
     identity = RunIdentity("compact", attempt.run, attempt.attempt, context.ends_by_ms, dry_run=spec.dry_run)
     rewriter = SparkRewriter(context.spark, context.lake_files(), context.progress)
     job = Compaction(context.lake, rewriter, context.clock)
-    results: list[DayResult] = []
-    for day in await _days(context, spec):
-        result = await compact_day(job, identity, day, asked.target_bytes)
-        context.finish_day(result)
-        if result.outcome != "unchanged" or spec.days():
-            results.append(result)
+    made, torn = await compact_days(
+        job, identity, await _days(context, spec), asked.target_bytes, finish=context.finish_day
+    )
+    results = [result for result in made if result.outcome != "unchanged" or spec.days()]
     if asked.verdicts:
         results += await _sort_verdicts(context, identity)
+    if torn:
+        raise torn[0]
     return JobOutcome(tuple(results), totals(results))
 
 
@@ -45,7 +46,7 @@ async def _sort_verdicts(context: Context, identity: RunIdentity) -> list[DayRes
         partitions=settings.partitions,
         deadline_s=settings.store_deadline_s,
     )
-    results = await sort_verdicts(job, identity, kept_days=RetentionParameters().staged_days)
+    results = await sort_verdicts(job, identity, kept_days=RETENTION.staged_days)
     for result in results:
         context.finish_day(result)
     return results

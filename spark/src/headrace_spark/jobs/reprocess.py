@@ -6,9 +6,10 @@ generations back that they had before it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 
-from headrace_core.errors import UsageError
+from headrace_core.errors import HeadraceError, UsageError
 from headrace_core.paths import run_report_key
 from headrace_core.pipeline_run import DayResult, ReprocessParameters, RunSpec
 from headrace_spark.context import Context
@@ -24,6 +25,8 @@ from headrace_spark.store_records import StoreRecords
 from headrace_spark.undoing import undo_run
 
 __all__ = ["reprocess", "run"]
+
+_log = logging.getLogger(__name__)
 
 JobOf = Callable[[RowRevision | None], DayJob]
 """Makes the ports of a day's job, for one that revises stored rows or not."""
@@ -104,10 +107,14 @@ def _planned(step: DayStep) -> DayResult:
 
 
 async def _drop_changes(context: Context) -> None:
-    """They hold events, which nobody needs twice. Where an attempt dies before, retention finds them."""
+    """They hold events, which nobody needs twice. Where they cannot be deleted, or an attempt dies before, retention finds
+    them: that is no failure of the run, and must not hide one."""
     deadline_s = context.settings.store_deadline_s
-    entries = await context.store.list(changes_prefix(context), deadline_s=deadline_s)
-    await context.store.delete([entry.key for entry in entries], deadline_s=deadline_s)
+    try:
+        entries = await context.store.list(changes_prefix(context), deadline_s=deadline_s)
+        await context.store.delete([entry.key for entry in entries], deadline_s=deadline_s)
+    except HeadraceError as error:
+        _log.warning("Changed rows stay until retention removes them.", extra={"error": str(error)})
 
 
 def _totals(report: ReprocessReport, days: Sequence[DayResult]) -> dict[str, int]:

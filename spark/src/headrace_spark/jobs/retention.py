@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headrace_core.pipeline_run import DayResult, RetentionParameters, RunSpec
+from headrace_core.pipeline_run import RETENTION, DayResult, RunSpec
 from headrace_spark.context import Context
 from headrace_spark.day_job import day_job
 from headrace_spark.outcome import JobOutcome
@@ -27,7 +27,7 @@ async def run(context: Context, spec: RunSpec) -> JobOutcome:
         deadline_s=settings.store_deadline_s,
         check_time=context.check_time,
     )
-    return await retention.run(spec.retention or RetentionParameters())
+    return await retention.run(spec.retention or RETENTION)
 
 
 class _Settler:
