@@ -7,7 +7,8 @@ import json
 import shutil
 import signal
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,14 +18,14 @@ from rich.table import Table
 
 from headrace_cli.console import err, out, progress
 from headrace_cli.counts import Comparison, CountsClient, CountsView, compare
-from headrace_cli.demo_daily import run_daily, show_daily
+from headrace_cli.demo_daily import STOP_WITHIN_S, run_daily, show_daily
 from headrace_cli.journal import Journal
 from headrace_cli.sender import HttpSender, SegmentLibrarySender, batches
 from headrace_cli.traffic import Channel, TrafficEvent, generate
 from headrace_core.errors import ExitCode, Unavailable
 from headrace_local.installation import Installation, InstallationSettings
 
-__all__ = ["DemoOptions", "run_demo"]
+__all__ = ["DemoOptions", "reported", "run_demo", "until"]
 
 _SOURCE = "web"
 _SENDERS = 4
@@ -59,15 +60,15 @@ async def run_demo(options: DemoOptions) -> ExitCode:
     began = time.monotonic()
     async with Installation(options.root, InstallationSettings(sources=(_SOURCE,))) as installation:
         err().print(f"Everything is up after {time.monotonic() - began:.1f} s.")
-        code = await _until(stop, _all(installation, options))
+        code = await until(stop, _all(installation, options))
         if not options.exit_when_done and not stop.is_set():
             _say_what_next(installation)
             await stop.wait()
     return code
 
 
-async def _until(stop: asyncio.Event, work: Coroutine[object, object, ExitCode]) -> ExitCode:
-    """Run the work, but leave it where a person wants to stop."""
+async def until(stop: asyncio.Event, work: Coroutine[object, object, ExitCode]) -> ExitCode:
+    """Run the work, but stop it where a person wants that; it gets the time to end what it has begun."""
     task = asyncio.create_task(work)
     waiting = asyncio.create_task(stop.wait())
     await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
@@ -75,26 +76,38 @@ async def _until(stop: asyncio.Event, work: Coroutine[object, object, ExitCode])
     if task.done():
         return task.result()
     task.cancel()
-    await asyncio.wait({task}, timeout=5)
+    await asyncio.wait({task}, timeout=STOP_WITHIN_S + 5)
+    if task.done() and not task.cancelled() and task.exception() is None:
+        return task.result()
     return ExitCode.RETRY_LATER
 
 
 async def _all(installation: Installation, options: DemoOptions) -> ExitCode:
     """The traffic, then the daily job; the first code that is not OK."""
     code, report = await _traffic(installation, options)
-    if options.daily and code is ExitCode.OK:
-        end = await run_daily(installation)
-        code = end.code
-        report["daily"] = {
-            "state": end.run.state,
-            "sessions": end.sessions,
-            **(end.day.counts if end.day else {}),
-        }
-        if not options.as_json:
-            show_daily(end)
-    if options.as_json:
-        out().print_json(json.dumps(report))
+    with reported(report, as_json=options.as_json):
+        if options.daily and code is ExitCode.OK:
+            report["daily"] = {"state": "Unfinished"}
+            end = await run_daily(installation)
+            code = end.code
+            report["daily"] = {
+                "state": end.run.state,
+                "sessions": end.sessions,
+                **(end.day.counts if end.day else {}),
+            }
+            if not options.as_json:
+                show_daily(end)
     return code
+
+
+@contextmanager
+def reported(report: Mapping[str, object], *, as_json: bool) -> Iterator[None]:
+    """Print the report as JSON in the end, however that comes; for people it was printed as the traffic ended."""
+    try:
+        yield
+    finally:
+        if as_json:
+            out().print_json(json.dumps(report))
 
 
 async def _traffic(installation: Installation, options: DemoOptions) -> tuple[ExitCode, dict[str, object]]:

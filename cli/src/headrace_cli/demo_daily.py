@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import psycopg
 from rich.table import Table
 
 from headrace_cli.console import err, out
 from headrace_cli.run_watch import RunWatcher
-from headrace_core.errors import ExitCode, Unavailable
+from headrace_core.errors import ExitCode, HeadraceError, Unavailable
 from headrace_core.pipeline_run import DailyParameters, DayResult, RunSpec
 from headrace_core.run_policy import Run, exit_code_of
 from headrace_core.tables import SESSIONS
@@ -23,10 +22,15 @@ from headrace_local.installation import Installation
 from headrace_local.runs import LocalRuns
 from headrace_runtime.s3 import S3ObjectStore
 from headrace_runtime.settings import StoreSettings
+from headrace_runtime.warehouse import PostgresConnection
 
-__all__ = ["DailyEnd", "run_daily", "show_daily"]
+__all__ = ["STOP_WITHIN_S", "DailyEnd", "read_sessions", "run_daily", "run_to_end", "show_daily"]
+
+STOP_WITHIN_S = 70.0
+"""How long a job that is stopped may take: its own grace, then SIGKILL and what that may need."""
 
 _WITHIN_S = 1_800.0
+_POLL_S = 0.2
 _DEADLINE_S = 30.0
 _SHOWN_SESSIONS = 5
 _COLUMNS = ("user", "started", "minutes", "events", "revenue", "entry")
@@ -57,34 +61,66 @@ async def run_daily(installation: Installation, *, now: datetime | None = None) 
     day = ((now or datetime.now(UTC)) - timedelta(hours=12)).date()
     runs = LocalRuns(installation.root, {**os.environ, **installation.environment()})
     err().print(f"Running the daily job of {day} on Spark …")
-    run = await asyncio.to_thread(
-        _run_to_end, runs, RunSpec(job="daily", date=str(day), daily=DailyParameters(catch_up=False))
-    )
+    spec = RunSpec(job="daily", date=str(day), daily=DailyParameters(catch_up=False))
+    run = await run_to_end(runs, spec)
     result = run.result.days[0] if run.result is not None and run.result.days else None
-    rows = await _sessions(installation, str(day))
+    rows = await read_sessions(installation.stack.endpoints.postgres_dsn, str(day))
     report = None if result is None else await _keep_reports(installation, run, result)
     return DailyEnd(run, result, rows[0][-1] if rows else 0, [row[:-1] for row in rows], report)
 
 
-def _run_to_end(runs: LocalRuns, spec: RunSpec) -> Run:
-    say: Callable[[str], None] = lambda text: err().print(text)  # noqa: E731
-    run = runs.submit(spec)
+async def run_to_end(runs: LocalRuns, spec: RunSpec, *, within_s: float = _WITHIN_S) -> Run:
+    """Submit a run and wait for its end; Unavailable where it is late. Who stops waiting has ended the job first.
+
+    Its stack ends with the demo, so no job must be left to go on without it.
+    """
+    submitting = asyncio.create_task(asyncio.to_thread(runs.submit, spec))
     try:
-        return runs.wait(run.name, within_s=_WITHIN_S, tell=RunWatcher(runs.logs, say).look)
+        name = (await asyncio.shield(submitting)).name
+        return await asyncio.wait_for(_ended(runs, name), within_s)
     except TimeoutError as error:
+        await _stop(runs, submitting)
         raise Unavailable(
-            "The daily job did not end in time.",
-            why=str(error),
-            fix=f"See `headrace run logs {run.name}`; it goes on by itself.",
+            "The daily job did not end in time and was stopped.",
+            why=f"{within_s:g} s passed.",
+            fix=f"See `headrace run logs {submitting.result().name}`.",
             code="daily_late",
         ) from error
+    except asyncio.CancelledError:
+        await _stop(runs, submitting)
+        raise
 
 
-async def _sessions(installation: Installation, day: str) -> list[tuple[Any, ...]]:
-    dsn = installation.stack.endpoints.postgres_dsn
-    async with await psycopg.AsyncConnection.connect(dsn, connect_timeout=10) as connection:
-        cursor = await connection.execute(_LONGEST.encode(), (day, _SHOWN_SESSIONS))
-        return await asyncio.wait_for(cursor.fetchall(), _DEADLINE_S)
+async def _ended(runs: LocalRuns, name: str) -> Run:
+    """Tell how the run goes until it is finished; the run."""
+    watcher = RunWatcher(runs.logs, lambda text: err().print(text))
+    while True:
+        run = await asyncio.to_thread(runs.tend, name)
+        watcher.look(run)
+        if run.finished:
+            return run
+        await asyncio.sleep(_POLL_S)
+
+
+async def _stop(runs: LocalRuns, submitting: asyncio.Task[Run]) -> None:
+    """Cancel the run; returns when its job has let go, or does not for too long."""
+    err().print("Stopping the daily job …")
+    with contextlib.suppress(TimeoutError, HeadraceError):
+        async with asyncio.timeout(STOP_WITHIN_S):
+            name = (await submitting).name
+            await asyncio.to_thread(runs.cancel, name)
+            await _ended(runs, name)
+
+
+async def read_sessions(dsn: str, day: str, *, within_s: float = _DEADLINE_S) -> list[tuple[Any, ...]]:
+    """The longest sessions of a day, each with the count of all at its end; Unavailable where they do not come in time."""
+    connection = await PostgresConnection.connect(
+        dsn, application_name="headrace-demo", statement_timeout_s=within_s, lock_timeout_s=within_s
+    )
+    try:
+        return await connection.execute(_LONGEST, (day, _SHOWN_SESSIONS))
+    finally:
+        await connection.close()
 
 
 async def _keep_reports(installation: Installation, run: Run, day: DayResult) -> Path | None:

@@ -18,6 +18,8 @@ __all__ = ["app"]
 app = typer.Typer(help="Who is who: customers from edges.", no_args_is_help=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON for programs.")]
+_INTERRUPTED = 130
+"""A shell's exit code of a command that Ctrl-C ended."""
 _SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
@@ -67,7 +69,11 @@ def sync_mapping(
             async with connected() as ports:
                 return await sync(options, ports, lambda rows: bars.advance(task, rows))
 
-    result = asyncio.run(run())
+    try:
+        result = asyncio.run(run())
+    except KeyboardInterrupt:
+        err().print("The sync was stopped. What it wrote stays; the next one goes on from there.")
+        raise typer.Exit(_INTERRUPTED) from None
     _print(result, as_json)
     if result.chained:
         err().print(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import threading
+import time
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -125,15 +127,17 @@ def _put(
 async def _next(
     parts: queue.Queue[list[Row] | HeadraceError | None], deadline_s: float
 ) -> list[Row] | HeadraceError | None:
-    try:
-        return await asyncio.to_thread(parts.get, timeout=deadline_s)
-    except queue.Empty:
-        raise Unavailable(
-            "The mapping database does not answer.",
-            why=f"No rows came within {deadline_s:g} s.",
-            fix="Check the database; an index on the watermark column makes reading on fast. Then run the sync again.",
-            code="mapping_unavailable",
-        ) from None
+    """The next part. Looked for in short turns: a turn is a thread, and the process ends no sooner than the last one."""
+    deadline = time.monotonic() + deadline_s
+    while (left_s := deadline - time.monotonic()) > 0:
+        with contextlib.suppress(queue.Empty):
+            return await asyncio.to_thread(parts.get, timeout=min(_LOOK_S, left_s))
+    raise Unavailable(
+        "The mapping database does not answer.",
+        why=f"No rows came within {deadline_s:g} s.",
+        fix="Check the database; an index on the watermark column makes reading on fast. Then run the sync again.",
+        code="mapping_unavailable",
+    )
 
 
 def _translated(error: Exception) -> HeadraceError:

@@ -1,6 +1,13 @@
 """The sync on a SQLite database and a log in memory: what it reads again, what it remembers, what it holds back."""
 
+import asyncio
+import os
+import signal
 import sqlite3
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
@@ -9,9 +16,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from headrace_cli import identity_sync
+from headrace_cli.identity import app
 from headrace_cli.identity_sync import SyncOptions, SyncPorts, SyncResult, sync
 from headrace_cli.identity_watermark import Watermark, decode_state, watermark_of
-from headrace_cli.mapping_table import MappingTable
+from headrace_cli.mapping_table import MappingTable, Row
 from headrace_core.clock import ManualClock
 from headrace_core.errors import BadData, Unavailable, UsageError
 from headrace_core.identity import Edge, decode_edge
@@ -253,3 +262,42 @@ async def test_edges_are_valid_from_the_run_where_the_watermark_is_no_time(world
     await world.sync()
     [edge] = world.edges()
     assert edge.valid_from == ManualClock().now_ms() * 1_000
+
+
+async def test_who_stops_the_sync_waits_for_no_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A driver that blocks can hold its own thread, which ends with the process, but none that the process waits for."""
+    held, asked = threading.Event(), threading.Event()
+
+    def stuck(_table: MappingTable, _bound: object) -> Iterator[list[Row]]:
+        asked.set()
+        held.wait(60)
+        yield []
+
+    monkeypatch.setattr(MappingTable, "_read", stuck)
+    batches = MappingTable("sqlite://", "SELECT 1").batches(None)
+    reading = asyncio.ensure_future(anext(batches))
+    await asyncio.to_thread(asked.wait, 10)
+    await asyncio.sleep(0.05)
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    began = time.monotonic()
+    await asyncio.get_running_loop().shutdown_default_executor()
+    assert time.monotonic() - began < 10
+    held.set()
+
+
+def test_a_stopped_sync_says_what_stays(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @asynccontextmanager
+    async def interrupted() -> AsyncIterator[None]:
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.sleep(10)
+        yield
+
+    monkeypatch.setattr(identity_sync, "connected", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        app(["sync", "--url", "sqlite://", "--query", "SELECT 1"])
+    assert ended.value.code == 130
+    assert "The sync was stopped." in capsys.readouterr().err

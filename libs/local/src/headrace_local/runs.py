@@ -74,17 +74,22 @@ class LocalRuns:
         self, name: str, *, within_s: float | None = None, tell: Callable[[Run], None] | None = None
     ) -> Run:
         """Wait until a run is finished; the run. ``tell`` hears of it again and again. TimeoutError after ``within_s``."""
-        folder = RunFolder(self.root, name)
         deadline = None if within_s is None else time.monotonic() + within_s
-        while not (run := folder.load()).finished:
+        while not (run := self.tend(name)).finished:
             if tell is not None:
                 tell(run)
             if deadline is not None and time.monotonic() > deadline:
                 raise TimeoutError(f"{name} is still {run.state}")
-            self._ensure_driven(folder, run)
             time.sleep(_POLL_S)
         if tell is not None:
             tell(run)
+        return run
+
+    def tend(self, name: str) -> Run:
+        """The run by its record; one that goes on has somebody who drives it. `ProcessFailedError` where that one fails."""
+        folder = RunFolder(self.root, name)
+        run = folder.load()
+        self._ensure_driven(folder, run)
         return run
 
     def logs(self, name: str) -> list[Path]:
