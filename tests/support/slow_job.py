@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from headrace_core.clock import SystemClock
@@ -29,7 +30,7 @@ async def _job(context: Context, _spec: RunSpec) -> JobOutcome:
 
 def main(name: str) -> int:
     """Run it as attempt 1; the exit code."""
-    settings = load_settings(SparkSettings)
+    settings = load_settings(SparkSettings, os.environ)
     spec = RunSpec(job="daily", date="2026-11-27", deadline_seconds=300)
     attempt = Attempt(name, 1, spec.job, spec.dry_run, SystemClock().now_ms())
     return run("spark", settings, lambda life: run_attempt(life, settings, attempt, spec, _job))

@@ -188,7 +188,7 @@ def create(
     from headrace_local.installation import create_topics
     from headrace_runtime.settings import KafkaSettings, load_settings
 
-    settings = load_settings(KafkaSettings)
+    settings = load_settings(KafkaSettings, os.environ)
     created = asyncio.run(create_topics(settings.kafka_bootstrap, settings.partitions, replication))
     _print({"created": sorted(created)}, as_json)
 

@@ -21,7 +21,7 @@ from headrace_core.tables import SESSIONS
 from headrace_local.installation import Installation
 from headrace_local.runs import LocalRuns
 from headrace_runtime.s3 import S3ObjectStore
-from headrace_runtime.settings import StoreSettings
+from headrace_runtime.settings import StoreSettings, load_settings
 from headrace_runtime.warehouse import PostgresConnection
 
 __all__ = ["STOP_WITHIN_S", "DailyEnd", "read_sessions", "run_daily", "run_to_end", "show_daily"]
@@ -125,9 +125,7 @@ async def read_sessions(dsn: str, day: str, *, within_s: float = _DEADLINE_S) ->
 
 async def _keep_reports(installation: Installation, run: Run, day: DayResult) -> Path | None:
     """Copy the pages beside the plan into the installation's folder; the one to open first."""
-    prefix = "HEADRACE_"
-    given = {name.removeprefix(prefix).lower(): value for name, value in installation.environment().items()}
-    store = S3ObjectStore.from_settings(StoreSettings.model_validate(given))
+    store = S3ObjectStore.from_settings(load_settings(StoreSettings, installation.environment()))
     folder = installation.root / "reports" / run.name
     for key in day.reports:
         path = folder / key.partition("/reports/")[2]

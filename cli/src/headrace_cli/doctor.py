@@ -72,7 +72,7 @@ async def _java() -> str:
 
 
 async def _kafka() -> str:
-    settings = load_settings(KafkaSettings)
+    settings = load_settings(KafkaSettings, os.environ)
     admin = KafkaLogAdmin(
         KafkaConnection.from_settings(settings, client_id="headrace-doctor", request_timeout_s=_DEADLINE_S)
     )
@@ -99,7 +99,7 @@ async def _kafka() -> str:
 
 
 async def _store() -> str:
-    settings = load_settings(StoreSettings)
+    settings = load_settings(StoreSettings, os.environ)
     store = S3ObjectStore.from_settings(settings)
     await store.put(_PROBE_KEY, b"1", deadline_s=_DEADLINE_S)
     if await store.put_if_absent(_PROBE_KEY, b"2", deadline_s=_DEADLINE_S):
@@ -113,7 +113,7 @@ async def _store() -> str:
 
 
 async def _warehouse() -> str:
-    dsn = load_settings(WarehouseSettings).warehouse_dsn.get_secret_value()
+    dsn = load_settings(WarehouseSettings, os.environ).warehouse_dsn.get_secret_value()
     try:
         async with await psycopg.AsyncConnection.connect(dsn, connect_timeout=int(_DEADLINE_S)) as connection:
             statement = f"SELECT version_num FROM ops.{SCHEMA_VERSION_TABLE}"  # noqa: S608 # a constant

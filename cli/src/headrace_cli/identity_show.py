@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import msgspec
 
 from headrace_core.identity import (
@@ -33,7 +35,9 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
 
 async def read_index() -> IdentityIndex:
     """All edges that the log holds now, as the environment names it."""
-    connection = KafkaConnection.from_settings(load_settings(KafkaSettings), client_id="headrace-identity")
+    connection = KafkaConnection.from_settings(
+        load_settings(KafkaSettings, os.environ), client_id="headrace-identity"
+    )
     reader = KafkaLogReader(connection)
     await reader.start(deadline_s=30.0)
     try:

@@ -5,6 +5,7 @@ At least once: the watermark moves only behind edges that are acknowledged, and 
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
@@ -220,7 +221,7 @@ def _check_columns(row: Row, column: str | None) -> None:
 @asynccontextmanager
 async def connected() -> AsyncIterator[SyncPorts]:
     """Log and store as the environment names them. ConfigurationError where the topic is missing."""
-    settings = load_settings(_SyncSettings)
+    settings = load_settings(_SyncSettings, os.environ)
     connection = KafkaConnection.from_settings(settings, client_id="headrace-identity")
     admin, writer = KafkaLogAdmin(connection), KafkaLogWriter(connection)
     await admin.start(deadline_s=_DEADLINE_S)

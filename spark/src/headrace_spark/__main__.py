@@ -7,6 +7,7 @@ codes: 0 done, 64 usage, 65 bad data, 69 a dependency is away, 70 a defect, 75 t
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -89,7 +90,7 @@ def _run(given: argparse.Namespace) -> int:
     job = find_job(given.job)
     spec = _read_spec(given.parameters, given.job)
     attempt = _attempt(given, spec)
-    settings = load_settings(SparkSettings)
+    settings = load_settings(SparkSettings, os.environ)
     from headrace_spark.attempt_run import (
         run_attempt,
     )  # Spark's modules take a second that a wrong command need not

@@ -1,17 +1,24 @@
 """Settings from the environment: one prefix, typed, and a start that stops with name, reason and fix where one is wrong.
 
-A service composes its settings class from the groups here; nothing reads the environment anywhere else.
+A service composes its settings class from the groups here. Where a program starts, it hands its environment to `load_settings`;
+the classes themselves read none.
 """
 
 from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from headrace_core.errors import ConfigurationError
 
@@ -48,6 +55,18 @@ class ProcessSettings(BaseSettings):
     otlp_endpoint: str | None = Field(
         None, description="Base URL of an OTLP collector for traces; none without it."
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what is given: an instance is the same whatever the process's environment holds."""
+        return (init_settings,)
 
 
 class HttpSettings(ProcessSettings):
@@ -105,10 +124,12 @@ class MappingSettings(ProcessSettings):
 SettingsT = TypeVar("SettingsT", bound=BaseSettings)
 
 
-def load_settings(settings: type[SettingsT]) -> SettingsT:
-    """Read ``settings`` from the environment; ConfigurationError names each variable that is missing or wrong."""
+def load_settings(settings: type[SettingsT], environ: Mapping[str, str]) -> SettingsT:
+    """Read ``settings`` from the variables in ``environ``; ConfigurationError names each that is missing or wrong."""
+    source = EnvSettingsSource(settings)
+    source.env_vars = {name.lower(): value for name, value in environ.items()}
     try:
-        return settings()
+        return settings(**source())
     except ValidationError as error:
         lines = [_explain(problem["loc"], problem["msg"], problem["type"]) for problem in error.errors()]
         raise ConfigurationError(

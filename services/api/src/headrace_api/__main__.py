@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import uvicorn
@@ -26,7 +27,7 @@ async def _serve(life: Lifecycle, settings: ApiSettings) -> None:
 def main() -> int:
     """Run until SIGTERM; the exit code."""
     try:
-        settings = load_settings(ApiSettings)
+        settings = load_settings(ApiSettings, os.environ)
     except HeadraceError as error:
         print(error, file=sys.stderr)  # noqa: T201  (nothing is configured yet, logging neither)
         return error.exit_code

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
 from headrace_core.errors import ConfigurationError
@@ -24,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     given = parser.parse_args(arguments)
     try:
-        settings = load_settings(DedupSettings)
+        settings = load_settings(DedupSettings, os.environ)
     except ConfigurationError as error:
         print(error, file=sys.stderr)  # noqa: T201  (logging is not set up yet)
         return error.exit_code

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import secrets
 import sys
 from pathlib import Path
@@ -19,7 +20,7 @@ from headrace_runtime.settings import load_settings
 
 def _serve() -> int:
     try:
-        settings = load_settings(IngestSettings)
+        settings = load_settings(IngestSettings, os.environ)
     except ConfigurationError as error:
         print(error, file=sys.stderr)  # noqa: T201  (logging is not set up yet)
         return error.exit_code

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
 from headrace_core.errors import ConfigurationError, ExitCode
@@ -18,12 +19,12 @@ from headrace_runtime.settings import load_settings
 
 
 def _stage() -> int:
-    settings = load_settings(StageSettings)
+    settings = load_settings(StageSettings, os.environ)
     return run("stage", settings, lambda life: run_stage(life, settings, STAGE_LINES))
 
 
 def _archive() -> int:
-    settings = load_settings(ArchiveSettings)
+    settings = load_settings(ArchiveSettings, os.environ)
     return run("archive", settings, lambda life: run_stage(life, settings, ARCHIVE_LINES))
 
 

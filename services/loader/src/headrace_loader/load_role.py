@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -102,25 +103,25 @@ async def _until_available(life: Lifecycle, step: Callable[[], Awaitable[None]])
 
 def run_load_command() -> int:
     """`load`: run the role; the exit code."""
-    settings = load_settings(LoadSettings)
+    settings = load_settings(LoadSettings, os.environ)
     return run("load", settings, lambda life: run_load(life, settings))
 
 
 def migrate_command() -> int:
     """`migrate`: bring the warehouse to this code's revision; the exit code."""
-    dsn = load_settings(WarehouseSettings).warehouse_dsn.get_secret_value()
+    dsn = load_settings(WarehouseSettings, os.environ).warehouse_dsn.get_secret_value()
     return _told(lambda: f"The warehouse is at revision {migrate(dsn)}.")
 
 
 def customers_command() -> int:
     """`customers`: write who is who, and tell what changed as JSON; the exit code."""
-    settings = load_settings(CustomersSettings)
+    settings = load_settings(CustomersSettings, os.environ)
     return _told(lambda: msgspec.json.encode(asyncio.run(publish(settings))).decode())
 
 
 def release_command(keys: Sequence[str], *, everything: bool) -> int:
     """`release`: let set-aside files be tried again; the exit code."""
-    dsn = load_settings(WarehouseSettings).warehouse_dsn.get_secret_value()
+    dsn = load_settings(WarehouseSettings, os.environ).warehouse_dsn.get_secret_value()
 
     def release() -> str:
         count = asyncio.run(PostgresWarehouse(dsn).release(keys, everything=everything))
