@@ -19,7 +19,7 @@ from headrace_local.locked_jars import locked_jars
 __all__ = ["SPARK_LOCK", "fetch_spark_jars"]
 
 SPARK_LOCK = "s3a.lock"
-"""hadoop-aws has the version of the hadoop-client in the pyspark wheel; the SDK comes in modules, 15 MB, not as its bundle."""
+"""hadoop-aws has the version of the hadoop-client in the pyspark wheel; the SDK comes in modules, 13 MB, not as its bundle."""
 
 
 def fetch_spark_jars(environ: Mapping[str, str], home: Path) -> Path:
