@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import FastAPI, Query, Request, Response
+from fastapi import APIRouter, FastAPI, Query, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse
 
 from headrace_api.census import Census
 from headrace_api.ends import LogEnds
 from headrace_api.live import LiveTail
+from headrace_api.problems import problem_of
 from headrace_api.xray import Tracer
-from headrace_core.errors import HeadraceError, Unavailable
+from headrace_core.errors import HeadraceError
 from headrace_runtime.admin_http import ADMIN_PATHS, AsgiApp
 from headrace_runtime.telemetry import Telemetry
 
@@ -32,24 +33,24 @@ def _json(value: Any, status: int = 200) -> Response:
 
 
 def create_app(
-    census: Census, ends: LogEnds, tracer: Tracer, live: LiveTail, telemetry: Telemetry
+    census: Census,
+    ends: LogEnds,
+    tracer: Tracer,
+    live: LiveTail,
+    telemetry: Telemetry,
+    *,
+    runs: APIRouter | None = None,
 ) -> FastAPI:
-    """The API over its parts."""
-    app = FastAPI(title="Headrace inspection API", version="1", docs_url="/docs", redoc_url=None)
+    """The API over its parts; with ``runs`` it works with PipelineRuns too."""
+    app = FastAPI(title="Headrace API", version="1", docs_url="/docs", redoc_url=None)
 
     @app.exception_handler(HeadraceError)
     async def refuse(_request: Request, error: Exception) -> Response:
         assert isinstance(error, HeadraceError)
-        status = 503 if isinstance(error, Unavailable) else 500
-        problem = {
-            "type": f"https://headrace.io/errors/{error.code}",
-            "title": error.what,
-            "status": status,
-            "detail": error.why,
-            "code": error.code,
-            "fix": error.fix,
-        }
-        return Response(msgspec.json.encode(problem), status, media_type="application/problem+json")
+        return problem_of(error)
+
+    if runs is not None:
+        app.include_router(runs)
 
     @app.get("/v1/counts", summary="What became of every record, and whether all parts agree")
     async def counts(minutes: Annotated[int, Query(ge=1, le=1440)] = 60) -> Response:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import yaml
 
 from headrace_api.app import create_app
 from headrace_api.census import Census
@@ -13,12 +16,17 @@ from headrace_api.feeds import Feeds
 from headrace_api.live import LiveTail
 from headrace_api.lookups import LogLookups
 from headrace_api.manifests import ManifestIndex
+from headrace_api.run_routes import run_routes
+from headrace_api.run_tokens import RunTokens, read_run_tokens
 from headrace_api.settings import ApiSettings
 from headrace_api.warehouse import WarehouseReader
 from headrace_api.xray import Tracer
-from headrace_core.errors import Unavailable
+from headrace_core.errors import ConfigurationError, Unavailable
 from headrace_runtime.admin_http import AsgiApp
+from headrace_runtime.cluster_runs import ClusterRuns
 from headrace_runtime.kafka import KafkaConnection, KafkaLogReader
+from headrace_runtime.kubernetes import HttpKubernetesApi
+from headrace_runtime.kubernetes_connection import KubernetesConnection
 from headrace_runtime.process import Lifecycle
 from headrace_runtime.s3 import S3ObjectStore
 
@@ -55,6 +63,8 @@ class Context:
             warehouse=self.warehouse,
             poll_interval_s=settings.poll_interval_s,
         )
+        self._settings = settings
+        self._cluster_runs: ClusterRuns | None = None
         self.tracer = Tracer(
             self.census,
             self.manifests,
@@ -65,12 +75,28 @@ class Context:
 
     def app(self) -> AsgiApp:
         """The HTTP interface over these parts."""
-        return create_app(self.census, self.ends, self.tracer, self.live, self.life.telemetry)
+        telemetry, path = self.life.telemetry, self._settings.run_tokens_file
+        runs = None if path is None else run_routes(self._runs, _tokens(path), telemetry)
+        return create_app(self.census, self.ends, self.tracer, self.live, telemetry, runs=runs)
+
+    def _runs(self) -> ClusterRuns:
+        if self._cluster_runs is None:
+            raise Unavailable(
+                "The Kubernetes API is not connected yet.",
+                why="The process is starting.",
+                fix="Try again in a moment.",
+                code="starting",
+            )
+        return self._cluster_runs
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Feeds and tail run for the time of the context. Waits for Kafka as long as it takes."""
         async with AsyncExitStack() as stack:
+            if self._settings.run_tokens_file is not None:
+                connection = await KubernetesConnection.open(self._settings)
+                api = await stack.enter_async_context(HttpKubernetesApi.open(connection))
+                self._cluster_runs = ClusterRuns(api, connection.namespace)
             for reader in self.readers:
                 await self._start(reader)
                 stack.push_async_callback(reader.stop)
@@ -90,3 +116,17 @@ class Context:
                 await self.life.sleep(_RETRY_WAIT_S)
             else:
                 return
+
+
+def _tokens(path: Path) -> RunTokens:
+    """The tokens of a file. ConfigurationError where it cannot be read."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigurationError(
+            f"The file of run tokens {path} cannot be read.",
+            why=str(error),
+            fix="Set HEADRACE_RUN_TOKENS_FILE to a YAML file, or leave it out to offer no /v1/runs.",
+            code="run_tokens",
+        ) from error
+    return read_run_tokens(content)
