@@ -1,10 +1,8 @@
-"""``headrace run``: batch jobs of the installation in a folder of this machine."""
+"""``headrace run``: batch jobs of an installation, in a folder of this machine or on Kubernetes."""
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -14,13 +12,12 @@ import typer
 from rich.table import Table
 
 from headrace_cli.console import err, out
+from headrace_cli.run_places import RunPlace, open_place
 from headrace_cli.run_request import spec_of
 from headrace_cli.run_watch import RunWatcher, summary
 from headrace_cli.target import DEFAULT_ROOT
-from headrace_core.errors import UsageError
 from headrace_core.pipeline_run import JOBS, JobName
 from headrace_core.run_policy import Run, exit_code_of
-from headrace_local.runs import LocalRuns
 
 __all__ = ["app"]
 
@@ -41,6 +38,16 @@ Root = Annotated[Path, typer.Option(help="Folder of the installation on this mac
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON for programs.")]
 Wait = Annotated[
     bool, typer.Option("--wait", help="Wait until the run is finished; its exit code is the command's.")
+]
+On = Annotated[
+    str,
+    typer.Option(
+        envvar="HEADRACE_RUN_BACKEND", metavar="PLACE", help="Where: local, or kubernetes (as PipelineRuns)."
+    ),
+]
+Result = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="With --wait: write the run as it ended to a file, as JSON."),
 ]
 Name = Annotated[str, typer.Argument(help="Name of the run.")]
 
@@ -68,11 +75,13 @@ def _add(job: JobName) -> None:
         ] = None,
         wait: Wait = False,
         root: Root = DEFAULT_ROOT,
+        on: On = "local",
+        result: Result = None,
         as_json: AsJson = False,
     ) -> None:
         spec = spec_of(job, date=date, interval=interval, dry_run=dry_run, settings=settings or ())
-        runs = _runs(root, starting=True)
-        _end(runs, runs.submit(spec, name), wait, as_json)
+        runs = open_place(on, root, starting=True)
+        _end(runs, runs.submit(spec, name), wait, as_json, result)
 
 
 for _job in JOBS:
@@ -80,9 +89,9 @@ for _job in JOBS:
 
 
 @app.command("list")
-def list_runs(root: Root = DEFAULT_ROOT, as_json: AsJson = False) -> None:
+def list_runs(root: Root = DEFAULT_ROOT, on: On = "local", as_json: AsJson = False) -> None:
     """The runs of this installation, the newest first; of those that cannot be read, why, on standard error."""
-    known = _runs(root)
+    known = open_place(on, root)
     runs = known.all()
     for error in known.unreadable():
         err().print(str(error))
@@ -98,53 +107,63 @@ def list_runs(root: Root = DEFAULT_ROOT, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def get(name: Name, wait: Wait = False, root: Root = DEFAULT_ROOT, as_json: AsJson = False) -> None:
+def get(
+    name: Name,
+    wait: Wait = False,
+    root: Root = DEFAULT_ROOT,
+    on: On = "local",
+    result: Result = None,
+    as_json: AsJson = False,
+) -> None:
     """How a run is, and what it did."""
-    runs = _runs(root)
-    _end(runs, runs.get(name), wait, as_json)
+    runs = open_place(on, root)
+    _end(runs, runs.get(name), wait, as_json, result)
 
 
 @app.command()
-def logs(name: Name, root: Root = DEFAULT_ROOT) -> None:
+def logs(name: Name, root: Root = DEFAULT_ROOT, on: On = "local") -> None:
     """What the attempts of a run wrote."""
-    for path in _runs(root).logs(name):
-        err().print(f"{path}:")
-        if path.exists():
-            with path.open("r", encoding="utf-8", errors="replace") as log:
-                shutil.copyfileobj(log, sys.stdout)
+    for title, text in open_place(on, root).logs(name):
+        err().print(f"{title}:")
+        sys.stdout.write(text.decode("utf-8", errors="replace"))
 
 
 @app.command()
-def cancel(name: Name, wait: Wait = False, root: Root = DEFAULT_ROOT, as_json: AsJson = False) -> None:
+def rerun(
+    name: Name,
+    key: Annotated[
+        str | None, typer.Option(help="The same key is the same rerun, however often it is asked for.")
+    ] = None,
+    wait: Wait = False,
+    root: Root = DEFAULT_ROOT,
+    on: On = "local",
+    as_json: AsJson = False,
+) -> None:
+    """Do the work of a run once more, as a run of its own."""
+    runs = open_place(on, root, starting=True)
+    _end(runs, runs.rerun(name, key), wait, as_json)
+
+
+@app.command()
+def cancel(
+    name: Name, wait: Wait = False, root: Root = DEFAULT_ROOT, on: On = "local", as_json: AsJson = False
+) -> None:
     """Stop a run; what it has swapped already stays."""
-    runs = _runs(root)
+    runs = open_place(on, root)
     _end(runs, runs.cancel(name), wait, as_json)
 
 
-def _runs(root: Path, *, starting: bool = False) -> LocalRuns:
-    """The runs of the installation in ``root``; what the environment sets goes before what the folder says."""
-    from headrace_local.installation import recall
-
-    known = dict(recall(root).environment)
-    if starting and not known and "HEADRACE_S3_BUCKET" not in os.environ:
-        raise UsageError(
-            "There is no installation to run a job on.",
-            why=f"{root} holds none, and no HEADRACE_… variables name one.",
-            fix="Start one with `headrace demo`, or name one by --root or its settings.",
-            code="no_installation",
-        )
-    return LocalRuns(root, {**known, **os.environ})
-
-
-def _end(runs: LocalRuns, run: Run, wait: bool, as_json: bool) -> None:
+def _end(runs: RunPlace, run: Run, wait: bool, as_json: bool, result: Path | None = None) -> None:
     """Print a run, after its end where that is wanted; then its exit code is the command's."""
     if wait:
-        watcher = RunWatcher(runs.logs, lambda text: err().print(text))
+        watcher = RunWatcher(runs.log_files, lambda text: err().print(text))
         try:
-            run = runs.wait(run.name, tell=watcher.look)
+            run = runs.wait(run.name, watcher.look)
         except KeyboardInterrupt:
             err().print(f"The run goes on. `headrace run cancel {run.name}` stops it.")
             raise typer.Exit(130) from None
+        if result is not None:
+            result.write_bytes(msgspec.json.encode(run))
     if as_json:
         out().print_json(json.dumps(msgspec.to_builtins(run)))
     else:
