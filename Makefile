@@ -16,7 +16,7 @@ export PYTHONHASHSEED := 0
 # Where it is set, every process compiles all it imports anew: three quarters of a start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test lint unit contract integration chaos bench format clean
+.PHONY: help demo test lint unit contract integration chaos airflow bench format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -34,7 +34,7 @@ $(READY): $(UV) uv.lock pyproject.toml $(wildcard */pyproject.toml */*/pyproject
 demo: $(READY) ## Start everything, send traffic, show where it went; ARGS="--events 200000 --exit"
 	@$(BIN)/headrace demo $(ARGS)
 
-test: lint unit contract integration chaos ## Everything that needs no cluster
+test: lint unit contract integration chaos airflow ## Everything that needs no cluster
 
 lint: $(READY) ## Formatting, style, types, import contracts, house rules
 	$(BIN)/ruff format --check .
@@ -55,6 +55,11 @@ integration: $(READY) ## Services against the real Kafka, S3 server and PostgreS
 chaos: $(READY) ## The seeded state machine and its planted bugs
 	$(BIN)/pytest tests/chaos -n 2 $(ARGS)
 
+airflow: $(UV) ## The DAGs, in Airflow's own environment
+	$(UV) sync --quiet --frozen --project airflow --python $(PYTHON)
+	cd airflow
+	.venv/bin/pytest $(ARGS)
+
 bench: $(READY) ## Measure the figures beside their ordinary alternatives; ONLY=ingest_json_50,dedup
 	$(UV) sync --quiet --frozen --python $(PYTHON) --group bench
 	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(ARGS)
@@ -64,4 +69,4 @@ format: $(READY) ## Format the code and mend what can be mended by rule
 	$(BIN)/ruff check --fix .
 
 clean: ## Remove the environments and the local stack's data
-	rm -rf .venv .uv .headrace .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv airflow/.venv .uv .headrace .pytest_cache .mypy_cache .ruff_cache .hypothesis
