@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from headrace_core.run_resource import API_VERSION, GROUP, KIND, LONGEST_NAME, PLURAL, VERSION
+
 __all__ = [
     "API_VERSION",
     "ATTEMPT_LABEL",
@@ -30,11 +32,6 @@ __all__ = [
     "pods_selector",
 ]
 
-GROUP = "headrace.io"
-VERSION = "v1alpha1"
-API_VERSION = f"{GROUP}/{VERSION}"
-KIND = "PipelineRun"
-PLURAL = "pipelineruns"
 SHORT_NAME = "plrun"
 FIELD_MANAGER = "headrace-operator"
 
@@ -50,8 +47,7 @@ ROLE_LABEL = "spark-role"
 DRIVER_FINALIZER = f"{GROUP}/attempt"
 """Keeps a driver pod until the end of its attempt stands in the status and its executors are deleted."""
 
-LONGEST_RUN_NAME = 47
-"""So that every child's name, with an executor's number behind it, stays a DNS label of 63 characters."""
+LONGEST_RUN_NAME = LONGEST_NAME
 
 DRIVER_PORT = 7078
 

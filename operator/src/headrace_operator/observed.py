@@ -13,6 +13,7 @@ from typing import Any, Literal
 from headrace_core.errors import BadData
 from headrace_core.pipeline_run import RunSpec, decode_spec
 from headrace_core.run_policy import concurrency_key
+from headrace_core.run_status import RunStatus, decode_status
 from headrace_operator.instants import read_instant
 from headrace_operator.names import (
     ATTEMPT_LABEL,
@@ -22,7 +23,6 @@ from headrace_operator.names import (
     RUN_LABEL,
     RUN_UID_LABEL,
 )
-from headrace_operator.run_status import RunStatus, decode_status
 
 __all__ = ["ObservedPod", "ObservedRun", "Role", "Terminated", "holders_of", "observe_pod", "observe_run"]
 

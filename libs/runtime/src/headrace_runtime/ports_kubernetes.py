@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any, NamedTuple, Protocol
 
+from headrace_core.run_resource import GROUP, PLURAL, VERSION
+
 __all__ = [
     "CONFIG_MAPS",
     "EVENTS",
@@ -39,7 +41,7 @@ class ResourceKind(NamedTuple):
         return f"{self.group}/{self.version}" if self.group else self.version
 
 
-PIPELINE_RUNS = ResourceKind("headrace.io", "v1alpha1", "pipelineruns")
+PIPELINE_RUNS = ResourceKind(GROUP, VERSION, PLURAL)
 PODS = ResourceKind("", "v1", "pods")
 CONFIG_MAPS = ResourceKind("", "v1", "configmaps")
 EVENTS = ResourceKind("", "v1", "events")
