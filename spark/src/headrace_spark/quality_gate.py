@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
 from pyspark.sql import SparkSession
@@ -13,19 +13,19 @@ from pyspark.sql import functions as F  # noqa: N812 - the field's name for it
 
 from headrace_core.errors import BadData
 from headrace_core.lake import Plan
-from headrace_core.manifest import Manifest
 from headrace_core.paths import report_key
-from headrace_runtime.manifest_chain import read_chains
 from headrace_runtime.ports_store import ObjectStore
 from headrace_spark.day_rows import read_files
 from headrace_spark.driver import SparkDriver
 from headrace_spark.lake_files import LakeFiles
 from headrace_spark.lake_store import LakeStore
 from headrace_spark.ports import Made
+from headrace_spark.quality.file_columns import read_columns
 from headrace_spark.quality.gate import Policy, stop_reason
 from headrace_spark.quality.history import read_history
 from headrace_spark.quality.inspection import Inspection, inspect_day
 from headrace_spark.quality.metrics import GivenCounts
+from headrace_spark.quality.verdict_chains import VerdictChains
 from headrace_spark.transforms.rows import day_start_us, lake_schema
 
 __all__ = ["QualityGate"]
@@ -45,6 +45,10 @@ class QualityGate:
     policy: Policy
     partitions: int
     deadline_s: float
+    _chains: VerdictChains = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_chains", VerdictChains(self.store, self.partitions))
 
     async def check(self, plan: Plan, made: Made) -> Collection[str]:
         """See `headrace_spark.ports.Gate`. A plan that took its events over has nothing new to check."""
@@ -68,11 +72,13 @@ class QualityGate:
             records_deduplicated=None if verdicts is None else verdicts["accepted"] + verdicts["duplicate"],
             duplicates_at_dedup=None if verdicts is None else verdicts["duplicate"],
         )
-        events = [file.key for file in made.tables["events"]]
+        events = made.tables["events"]
+        columns = await read_columns(self.store, events, deadline_s=self.deadline_s)
         return await self.spark.run(
             lambda session: inspect_day(
-                read_files(session, events, lake_schema(), self.files.address),
+                read_files(session, [file.key for file in events], lake_schema(), self.files.address),
                 day,
+                columns=columns,
                 given=given,
                 history=history,
             )
@@ -81,15 +87,8 @@ class QualityGate:
     async def _verdicts(self, day: date) -> Counter[str] | None:
         """How many raw records dedup decided on the day, by verdict. None where that is not known: no verdicts are archived,
         or retention has deleted some; the report says so."""
-        chains = await read_chains(self.store, "verdicts", self.partitions, deadline_s=self.deadline_s)
         start_us = day_start_us(day)
-        keys = [
-            file.key
-            for chain in chains.values()
-            for manifest in chain
-            if _touches(manifest, start_us // 1000)
-            for file in manifest.files
-        ]
+        keys = await self._chains.keys(start_us // 1000, deadline_s=self.deadline_s)
         if not keys:
             return None
         addresses = [self.files.address(key) for key in keys]
@@ -108,13 +107,6 @@ class QualityGate:
         for name, key in keys.items():
             await self.store.put(key, files[name], deadline_s=self.deadline_s)
         return tuple(keys.values())
-
-
-def _touches(manifest: Manifest, start_ms: int) -> bool:
-    """Whether blocks of the manifest may have been appended on the day."""
-    if manifest.first_append_ms is None or manifest.last_append_ms is None:
-        return False
-    return manifest.first_append_ms < start_ms + _DAY_MS and manifest.last_append_ms >= start_ms
 
 
 def _counted(session: SparkSession, addresses: list[str], start_us: int) -> Counter[str]:

@@ -14,6 +14,7 @@ from headrace_loader.memory_warehouse import MemoryWarehouse
 from headrace_runtime.memory_store import MemoryObjectStore
 
 LIMITS = LoadLimits()
+_DROPPED = "A released file's manifest was dropped by retention: the lake has its rows."
 
 
 class _World:
@@ -128,7 +129,9 @@ async def test_a_ledger_that_ends_below_the_base_is_taken_up_there() -> None:
     assert world.waiting() == [(0, 20)]
 
 
-async def test_a_released_file_whose_manifest_was_dropped_holds_nobody_up() -> None:
+async def test_a_released_file_whose_manifest_was_dropped_holds_nobody_up(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     world = _World()
     broken, new = [await world.stage(start) for start in (0, 10)]
     await set_aside_files(world.warehouse, [(broken.entry, BadData("gone", code="file_missing"))], now_us=1)
@@ -136,8 +139,10 @@ async def test_a_released_file_whose_manifest_was_dropped_holds_nobody_up() -> N
     world.warehouse.released.add(broken.file_id)
     await world.store.delete([manifest_key("events", 0, 0)], deadline_s=1)
     await world.discovery.look()
+    await world.discovery.look()
     assert world.waiting() == [(0, 10)]
     assert new.file_id
+    assert [record.message for record in caplog.records].count(_DROPPED) == 1
 
 
 async def test_a_chain_of_two_logs_is_refused() -> None:

@@ -41,6 +41,7 @@ class LoadDiscovery:
         self._begin: dict[int, int] | None = None
         self._settled: set[int] = set()
         self._released: list[ManifestFile] = []
+        self._told: set[tuple[int, int]] = set()
         self._reads = asyncio.Semaphore(_READS_AT_ONCE)
 
     @property
@@ -134,13 +135,19 @@ class LoadDiscovery:
             try:
                 manifest = await self._manifest(manifest_key("events", partition, start))
             except ObjectNotFound:
-                _log.warning(
-                    "A released file's manifest was dropped by retention: the lake has its rows.",
-                    extra={"partition": partition, "start": start},
-                )
+                self._tell_of_dropped(partition, start)
                 continue
             files = files_of(manifest)
             settled = await self._warehouse.settled_files([file.file_id for file in files])
             known = {file.file_id for file in self._released} | settled
             waiting = {file.file_id for each in self._waiting[partition] for file in files_of(each)}
             self._released += [file for file in files if file.file_id not in known | waiting]
+
+    def _tell_of_dropped(self, partition: int, start: int) -> None:
+        """Once: the ledger names the position at every look."""
+        if (partition, start) not in self._told:
+            self._told.add((partition, start))
+            _log.warning(
+                "A released file's manifest was dropped by retention: the lake has its rows.",
+                extra={"partition": partition, "start": start},
+            )

@@ -17,6 +17,7 @@ from headrace_core.pipeline_run import DayResult, QualityParameters, RunSpec
 from headrace_spark.context import Context
 from headrace_spark.lake_store import CurrentDay
 from headrace_spark.outcome import JobOutcome
+from headrace_spark.quality.file_columns import read_columns
 from headrace_spark.quality.gate import stop_reason
 from headrace_spark.quality.history import KnownCounts, keep_metrics, read_counts, read_history
 from headrace_spark.quality.inspection import Inspection, inspect_day
@@ -116,11 +117,13 @@ async def _inspect(
 ) -> Inspection:
     """Inspect the files of a generation. What only its own job could count is taken over from its metrics."""
     files = context.lake_files()
-    addresses = [files.address(file.key) for file in generation.files("events")]
+    events, deadline_s = generation.files("events"), context.settings.store_deadline_s
+    addresses = [files.address(file.key) for file in events]
     with context.progress.stage(f"quality {day}") as stage:
+        columns = await read_columns(context.store, events, deadline_s=deadline_s)
         inspection = await context.spark.run(
             lambda session: inspect_day(
-                session.read.parquet(*addresses), day, given=known.given, history=history
+                session.read.parquet(*addresses), day, columns=columns, given=known.given, history=history
             )
         )
         stage.rows = inspection.report.rows
@@ -136,6 +139,6 @@ async def _store(
     keys = {name: report_key(attempt.run, attempt.attempt, number, name) for name in sorted(inspection.files)}
     for name, key in keys.items():
         await context.store.put(key, inspection.files[name], deadline_s=deadline_s)
-    metrics = inspection.files[METRICS_NAME]
-    await keep_metrics(context.store, generation, metrics, is_torn=is_torn, deadline_s=deadline_s)
+    if (metrics := inspection.files.get(METRICS_NAME)) is not None:
+        await keep_metrics(context.store, generation, metrics, is_torn=is_torn, deadline_s=deadline_s)
     return tuple(keys.values())

@@ -65,7 +65,8 @@ def newer_rows(metrics: DayMetrics) -> int:
 
 
 def _unexplained(metrics: DayMetrics) -> int | None:
-    """Rows that the counts do not explain: too many are positive, lost ones negative. None where a count is missing."""
+    """Rows that are read back beyond those that the job wrote, or fewer (negative). None where a count is missing. Duplicates
+    are what the job's files leave over of the rows read, so this says nothing of which rows it took for duplicates."""
     given = metrics.given
     before = (given.rows_previous, given.rows_read)
     after = (given.duplicates, given.suppressed)

@@ -99,8 +99,8 @@ CATALOGUE: dict[ExpectationName, Expectation] = {
     "counts_reconcile": Expectation(
         "uniqueness",
         "critical",
-        "Rows before + rows read = rows + duplicates + suppressed.",
-        "Report it with the plan: rows were lost or made up on the way.",
+        "As many rows are read back as the job wrote: rows before + rows read - duplicates - suppressed.",
+        "Report it with the plan: rows were lost or made up between the job and its files.",
     ),
     "user_key_agrees": Expectation(
         "references",

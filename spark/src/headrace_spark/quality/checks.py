@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from headrace_spark.quality.catalogue import CATALOGUE, Expectation, ExpectationName
 
-__all__ = ["Check", "Expected", "Skipped"]
+__all__ = ["Check", "Expected", "Skipped", "gravest"]
 
 
 class Check(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -54,3 +56,9 @@ class Expected(msgspec.Struct, frozen=True, kw_only=True):
     checks: tuple[Check, ...]
     skipped: tuple[Skipped, ...] = ()
     history_days: tuple[str, ...] = ()
+
+
+def gravest(checks: Sequence[Check], most: int) -> tuple[Check, ...]:
+    """The first ``most`` checks that failed, critical ones first."""
+    failed = [check for check in checks if not check.holds]
+    return tuple(sorted(failed, key=lambda check: check.expectation.severity != "critical")[:most])

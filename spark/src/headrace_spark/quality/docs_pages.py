@@ -60,11 +60,17 @@ def index_page(report: QualityReport) -> bytes:
         f"<h1>Quality of {report.event_date}: <span class={report.outcome}>{report.outcome}</span></h1>",
         f"<p>{summary} Data Docs by suite: {links}.</p>",
         *(_failure(result) for result in report.failed),
+        _unsampled(report),
         _table("Checks", ("", "expectation", "measured", "expected", "because"), map(_row, report.results)),
         _table("Not checked", ("expectation", "why"), _skipped(report)),
     ]
     head = f'<meta charset="utf-8"><title>Quality of {report.event_date}</title>{_STYLE}'
     return f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(parts)}</body></html>'.encode()
+
+
+def _unsampled(report: QualityReport) -> str:
+    more = report.unsampled
+    return f"<p>Of {more} more failed checks no rows were looked for.</p>" if more else ""
 
 
 def _failure(result: Result) -> str:

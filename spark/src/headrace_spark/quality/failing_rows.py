@@ -19,6 +19,7 @@ from headrace_spark.quality.measuring import (
     any_of,
     applies,
     content,
+    currency_of_revenue,
     is_after_receipt,
     is_outside,
     user_key_disagrees,
@@ -105,9 +106,10 @@ def _clock(check: Check) -> Column:
 
 
 def _currencies(check: Check) -> Column:
-    """Revenue in the currencies that are out of the ordinary; all revenue where none stands out."""
+    """Revenue in the currencies that are out of the ordinary, named as the metrics name them: no currency, and what looks like
+    none, have names of their own. All revenue where none stands out."""
     has_revenue = F.col("revenue").isNotNull()
-    return has_revenue & F.col("currency").isin(*check.values) if check.values else has_revenue
+    return has_revenue & currency_of_revenue().isin(*check.values) if check.values else has_revenue
 
 
 _FILTERS: dict[ExpectationName, _Shown] = {

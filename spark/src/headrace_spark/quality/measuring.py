@@ -34,6 +34,7 @@ __all__ = [
     "applies",
     "columns_of_frame",
     "content",
+    "currency_of_revenue",
     "distinct",
     "groups",
     "is_after_receipt",
@@ -88,7 +89,7 @@ def groups(rows: DataFrame, day: Column) -> DataFrame:
         "source": F.col("source"),
         "hour": F.call_function("div", F.pmod(F.unix_micros("event_ts"), F.lit(_DAY_US)), F.lit(_HOUR_US)),
         **{name: _known(name) for name in KNOWN_VALUES},
-        "currency": _currency(),
+        "currency": currency_of_revenue(),
         "delay": _delay(),
         "outside": outside,
         "required_null": any_of(F.col(name).isNull() for name in REQUIRED),
@@ -157,7 +158,7 @@ def _known(name: str) -> Column:
     return F.when(F.col(name).isin(*KNOWN_VALUES[name]), F.col(name)).otherwise(UNKNOWN)
 
 
-def _currency() -> Column:
+def currency_of_revenue() -> Column:
     """The currency of revenue: a code, UNKNOWN for what looks like none, ABSENT for null and for rows without revenue."""
     code = F.col("currency")
     shown = F.when(code.isNull(), ABSENT).when(code.rlike(_CURRENCY), code).otherwise(UNKNOWN)

@@ -57,7 +57,8 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class QualityReport(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """A day. It failed if a critical expectation did, and is warned about if another did."""
+    """A day. It failed if a critical expectation did, and is warned about if another did. Of ``unsampled`` failed checks no
+    rows were looked for: others come first."""
 
     version: Literal[1] = 1
     event_date: str
@@ -67,6 +68,7 @@ class QualityReport(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tru
     skipped: tuple[Skipped, ...] = ()
     history_days: tuple[str, ...] = ()
     engine: str = ""
+    unsampled: int = 0
 
     @property
     def failed(self) -> tuple[Result, ...]:
@@ -98,6 +100,7 @@ def make_report(
         _result(check, passed[check.label], samples.get(check.label, ())) for check in expected.checks
     )
     failed = {result.severity for result in results if not result.passed}
+    unsampled = sum(not result.passed and result.label not in samples for result in results)
     return QualityReport(
         event_date=expected.event_date,
         outcome="failed" if "critical" in failed else "warned" if failed else "passed",
@@ -106,6 +109,7 @@ def make_report(
         skipped=expected.skipped,
         history_days=expected.history_days,
         engine=engine,
+        unsampled=unsampled,
     )
 
 

@@ -128,7 +128,7 @@ async def test_days_are_checked_oldest_first_and_the_broken_one_fails_the_run(
     await put_measured_week(spark, store, first, name, tmp_path)
     clean, broken_day = first + timedelta(days=WEEK), first + timedelta(days=WEEK + 1)
     await put_day(store, lake, clean, name, rows_of(clean))
-    await put_day(store, lake, broken_day, name, rows_of(broken_day, broken=True))
+    made = await put_day(store, lake, broken_day, name, rows_of(broken_day, broken=True))
     interval = Interval(start=str(clean), end=str(broken_day + timedelta(days=2)))
     spec = RunSpec(job="quality", interval=interval)
     code, result, errors = run_job(stack, tmp_path, spec, name)
@@ -154,6 +154,7 @@ async def test_days_are_checked_oldest_first_and_the_broken_one_fails_the_run(
     history = await read_history(store, lake, broken_day + timedelta(days=1), deadline_s=DEADLINE_S)
     assert [metrics.rows for metrics in history] == [300] * (WEEK + 1) + [301]
 
+    await store.put(metrics_key(made), b'{"version":1', deadline_s=DEADLINE_S)
     only_reported = msgspec.structs.replace(
         spec, interval=None, date=str(broken_day), quality=QualityParameters(fail=False)
     )
@@ -161,6 +162,8 @@ async def test_days_are_checked_oldest_first_and_the_broken_one_fails_the_run(
     assert (code, result.outcome) == (0, "succeeded"), errors
     assert result.counts["days_failed"] == 1
     assert result.days[0].outcome == "stopped"
+    mended = await read_history(store, lake, broken_day + timedelta(days=1), deadline_s=DEADLINE_S)
+    assert mended == history, "metrics that were torn are measured again"
 
 
 async def test_history_goes_back_to_the_last_generation_that_was_measured(
@@ -172,6 +175,7 @@ async def test_history_goes_back_to_the_last_generation_that_was_measured(
     await store.put(metrics_key(measured), encode_metrics(metrics), deadline_s=DEADLINE_S)
     compacted = msgspec.structs.replace(
         measured,
+        job="compact",
         id=PlanId(run=f"{name}-compact", attempt=1, plan=1),
         previous=generation_key(measured.id.run, 1, 1),
     )

@@ -17,11 +17,16 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - as everybody writes it
 from tests.support.staged_files import clean_row
 
-from headrace_core.events import CleanEvent
+from headrace_core.events import CleanEvent, columns_of
+from headrace_core.lake import LakeFile
 from headrace_loader.parquet import arrow_schema
+from headrace_runtime.memory_store import MemoryObjectStore
 from headrace_spark.quality.absolute import wrong_columns
+from headrace_spark.quality.checks import Check
+from headrace_spark.quality.failing_rows import failing_rows
+from headrace_spark.quality.file_columns import read_columns
 from headrace_spark.quality.measuring import columns_of_frame, measure_day, measure_days
-from headrace_spark.quality.metrics import DELAYS_S, DayMetrics, GivenCounts
+from headrace_spark.quality.metrics import ABSENT, DELAYS_S, UNKNOWN, DayMetrics, GivenCounts
 from headrace_spark.transforms.rows import lake_schema
 
 DAY = date(2026, 11, 20)
@@ -184,3 +189,31 @@ def test_the_columns_of_the_lake_are_those_of_the_contract(spark: SparkSession, 
     assert wrong_columns(of_the_lake) == wrong_columns(measure_day(frame.limit(0), DAY)) == ()
     changed = frame.limit(0).drop("os").withColumn("src_offset", F.col("src_offset").cast("int"))
     assert wrong_columns(measure_day(changed, DAY)) == ("os", "src_offset")
+
+
+async def test_the_footers_of_files_that_spark_wrote_tell_the_columns_of_the_contract(
+    spark: SparkSession, frame: DataFrame, tmp_path: Path
+) -> None:
+    as_lake = [F.col(column.name) for column in columns_of(CleanEvent)]
+    frame.limit(9).select(*as_lake).coalesce(1).write.parquet((tmp_path / "day").as_uri())
+    [path] = (tmp_path / "day").glob("*.parquet")
+    store, data = MemoryObjectStore(), path.read_bytes()
+    await store.put("k", data, deadline_s=1)
+    file = LakeFile(key="k", rows=9, bytes=len(data), sha256="")
+    columns = await read_columns(store, [file], deadline_s=1)
+    assert columns == columns_of_frame(spark.read.parquet(path.as_uri()))
+    assert wrong_columns(DayMetrics(event_date=str(DAY), columns=columns)) == ()
+
+
+@pytest.mark.parametrize(
+    ("named", "shown"),
+    [(UNKNOWN, {"euro"}), (ABSENT, {None}), ("GBP", {"GBP"}), (None, {None, "EUR", "GBP", "euro"})],
+)
+def test_rows_are_shown_of_the_currencies_that_a_check_names(
+    frame: DataFrame, named: str | None, shown: set[str | None]
+) -> None:
+    values = () if named is None else (named,)
+    check = Check(name="currency_mix", subject="shop", source="shop", measured=1, at_most=0, values=values)
+    found = failing_rows(frame, DAY, check, limit=1_000)
+    assert {row["currency"] for row in found} == shown
+    assert all(row["revenue"] is not None and row["source"] == "shop" for row in found)

@@ -21,7 +21,7 @@ from headrace_loader.parquet import arrow_schema
 from headrace_spark.quality.expectations import expect
 from headrace_spark.quality.gate import stop_reason
 from headrace_spark.quality.inspection import Inspection, inspect_day
-from headrace_spark.quality.measuring import measure_days
+from headrace_spark.quality.measuring import columns_of_frame, measure_days
 from headrace_spark.quality.metrics import DayMetrics, decode_metrics
 from headrace_spark.quality.report import decode_report
 from headrace_spark.quality.validation import validate
@@ -114,6 +114,23 @@ def _assert_caught(found: Inspection, defect: Planted) -> None:
         assert stop.exit_code == 65
         assert all(name in str(stop) for name in {result.name for result in report.critical})
         assert str(report.critical[0].samples[0]["dedup_id"]) in str(stop)
+
+
+@pytest.mark.parametrize("told_by", ["the rows", "the files"])
+def test_a_day_without_a_column_fails_by_name_and_is_no_history(
+    made_day: DataFrame, made_history: list[DayMetrics], told_by: str
+) -> None:
+    lacking = made_day.drop("os", "revenue")
+    if told_by == "the rows":
+        found = inspect_day(lacking, MONDAY, history=made_history)
+    else:
+        found = inspect_day(made_day, MONDAY, columns=columns_of_frame(lacking), history=made_history)
+    assert found.report.failed_names == ("schema_columns",)
+    stop = stop_reason(found.report, "gate")
+    assert stop is not None
+    assert "schema_columns is 2 [os, revenue], expected 0" in stop.why
+    assert "metrics.json" not in found.files
+    assert "revenue" in found.files["index.html"].decode()
 
 
 @pytest.fixture(scope="module")

@@ -223,3 +223,11 @@ def test_chance_does_not_hide_a_column_that_went_empty(seed: int, share: float) 
     days = [_day_by_chance(chance, back, 1.0, share) for back in range(7 * 8, 0, -1)]
     today = day_of(MONDAY, shop=source_of(hours=days[0].sources["shop"].hours, no_user=1.0))
     assert "null_rate_user_id" in failed(today, [day for day in days if day.rows])
+
+
+def test_without_its_columns_nothing_else_of_a_day_is_checked() -> None:
+    columns = {name: kind for name, kind in day_of().columns.items() if name != "os"}
+    expected = expect(DayMetrics(event_date=day_of().event_date, columns=columns), HISTORY)
+    [check] = expected.checks
+    assert (check.name, check.values, check.holds) == ("schema_columns", ("os",), False)
+    assert {skipped.name for skipped in expected.skipped} == set(CATALOGUE) - {"schema_columns"}

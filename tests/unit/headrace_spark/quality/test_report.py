@@ -11,6 +11,7 @@ from tests.support.write_docs import EXPECTATIONS_END, EXPECTATIONS_START, expec
 
 from headrace_core.errors import BadData, ExitCode
 from headrace_spark.quality.catalogue import CATALOGUE, null_rate
+from headrace_spark.quality.checks import gravest
 from headrace_spark.quality.docs_pages import index_page, self_contained
 from headrace_spark.quality.expectations import expect
 from headrace_spark.quality.gate import stop_reason
@@ -84,6 +85,27 @@ def test_the_index_says_what_failed_and_escapes_what_it_shows() -> None:
     assert "<shop>" not in page
     assert 'href="time.html"' in page
     assert "http" not in page
+
+
+def test_rows_are_looked_for_of_the_gravest_and_the_report_says_of_how_many_more_not() -> None:
+    expected = expect(replace(BROKEN, required_nulls=1, sources=WARNED.sources), weeks_of())
+    failed = [check for check in expected.checks if not check.holds]
+    assert [check.name for check in gravest(expected.checks, 9)] == [
+        "required_columns",
+        "unique_dedup_id",
+        "skew_corrected_rate",
+    ]
+    shown = gravest(expected.checks, 2)
+    report = make_report(
+        expected,
+        rows=1,
+        passed={check.label: check.holds for check in expected.checks},
+        samples={check.label: [ROW] for check in shown},
+        engine="test",
+    )
+    assert report.unsampled == len(failed) - 2 == 1
+    assert "Of 1 more failed checks no rows were looked for." in index_page(report).decode()
+    assert "no rows were looked for" not in index_page(_report(BROKEN)).decode()
 
 
 def test_a_page_of_data_docs_loads_nothing() -> None:
