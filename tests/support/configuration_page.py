@@ -10,6 +10,7 @@ from headrace_dedup.settings import DedupSettings
 from headrace_ingest.settings import IngestSettings
 from headrace_loader.customers_command import CustomersSettings
 from headrace_loader.settings import ArchiveSettings, LoadSettings, StageSettings
+from headrace_operator.settings import OperatorSettings
 from headrace_runtime.settings import ENV_PREFIX
 from headrace_spark.settings import SparkSettings
 
@@ -23,6 +24,7 @@ _SERVICES: dict[str, type[BaseSettings]] = {
     "loader load": LoadSettings,
     "loader customers": CustomersSettings,
     "api": ApiSettings,
+    "operator": OperatorSettings,
     "batch jobs": SparkSettings,
 }
 

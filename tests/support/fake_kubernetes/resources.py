@@ -37,6 +37,7 @@ RESOURCES = (
     ResourceType("", "v1", "configmaps", "ConfigMap"),
     ResourceType("", "v1", "events", "Event"),
     ResourceType("", "v1", "services", "Service"),
+    ResourceType("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy"),
     ResourceType("coordination.k8s.io", "v1", "leases", "Lease"),
     ResourceType(
         "headrace.io",

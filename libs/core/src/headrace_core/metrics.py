@@ -38,9 +38,25 @@ MetricName = Literal[
     "headrace_load_retries_total",
     "headrace_load_freshness_seconds",
     "headrace_api_requests_total",
+    "headrace_operator_leader",
+    "headrace_operator_queue_keys",
+    "headrace_operator_queue_age_seconds",
+    "headrace_operator_watch_age_seconds",
+    "headrace_operator_reconcile_seconds",
+    "headrace_operator_api_calls_total",
+    "headrace_operator_runs",
+    "headrace_operator_runs_finished_total",
+    "headrace_operator_submit_seconds",
+    "headrace_operator_schedule_seconds",
+    "headrace_operator_run_seconds",
     "headrace_dependency_errors_total",
     "headrace_ready",
 ]
+
+
+_SHORT_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_LONG_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 1_800.0, 3_600.0, 10_800.0, 21_600.0)
+"""Up to the longest deadline of a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +67,8 @@ class Metric:
     unit: str
     meaning: str
     labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = _SHORT_S
+    """Upper bounds of a histogram, in its unit."""
 
 
 METRICS: dict[MetricName, Metric] = {
@@ -89,6 +107,31 @@ METRICS: dict[MetricName, Metric] = {
         "gauge", "s", "age of the newest received event that is loaded"
     ),
     "headrace_api_requests_total": Metric("counter", "1", "requests answered", ("route", "status")),
+    "headrace_operator_leader": Metric("gauge", "1", "1 where the process holds the Lease"),
+    "headrace_operator_queue_keys": Metric(
+        "gauge", "1", "runs that are ready, worked on or waiting for a time"
+    ),
+    "headrace_operator_queue_age_seconds": Metric("gauge", "s", "how long the next run has waited"),
+    "headrace_operator_watch_age_seconds": Metric(
+        "gauge", "s", "since the watch last gave a sign of life", ("resource",)
+    ),
+    "headrace_operator_reconcile_seconds": Metric("histogram", "s", "one reconciliation", ("outcome",)),
+    "headrace_operator_api_calls_total": Metric(
+        "counter", "1", "answers of the Kubernetes API", ("verb", "resource", "status")
+    ),
+    "headrace_operator_runs": Metric("gauge", "1", "runs that exist", ("state",)),
+    "headrace_operator_runs_finished_total": Metric(
+        "counter", "1", "runs that came to their end", ("job", "reason")
+    ),
+    "headrace_operator_submit_seconds": Metric(
+        "histogram", "s", "resource created to first attempt decided", buckets=_LONG_S
+    ),
+    "headrace_operator_schedule_seconds": Metric(
+        "histogram", "s", "attempt decided to driver running", buckets=_LONG_S
+    ),
+    "headrace_operator_run_seconds": Metric(
+        "histogram", "s", "first attempt to the end of the run", ("job",), buckets=_LONG_S
+    ),
     "headrace_dependency_errors_total": Metric("counter", "1", "failed calls", ("dependency",)),
     "headrace_ready": Metric("gauge", "1", "1 where the process takes work"),
 }

@@ -109,7 +109,7 @@ class HttpKubernetesApi:
     ) -> Json:
         """See `KubernetesApi`. A JSON patch replaces it whole with the right to patch alone; the version that it writes into
         the object is the one that the API server then compares."""
-        operations = [
+        operations: list[Json] = [
             {"op": "replace", "path": "/metadata/resourceVersion", "value": resource_version},
             {"op": "add", "path": "/status", "value": status},
         ]

@@ -51,7 +51,18 @@ def configure_logging(level: str, stream: TextIO | None = None) -> None:
     handler.setFormatter(_JsonFormatter())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("headrace").setLevel(level)
-    for package in ("core", "runtime", "ingest", "dedup", "loader", "api", "spark", "local", "cli"):
+    for package in (
+        "core",
+        "runtime",
+        "ingest",
+        "dedup",
+        "loader",
+        "api",
+        "spark",
+        "local",
+        "cli",
+        "operator",
+    ):
         logging.getLogger(f"headrace_{package}").setLevel(level)
 
 
@@ -65,6 +76,19 @@ class Lifecycle:
         self.telemetry = telemetry
         self.health = Health(clock)
         self.stopping = asyncio.Event()
+
+    def take_signals(self) -> None:
+        """Let SIGTERM and SIGINT stop this process; again after a library has taken them for itself."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop, number)
+
+    def _stop(self, signal_number: int) -> None:
+        if self.stopping.is_set():
+            os._exit(128 + signal_number)  # asked twice: the person wants it gone now
+        _log.info("The process was asked to stop.", extra={"signal": signal.Signals(signal_number).name})
+        self.stopping.set()
+        asyncio.get_running_loop().call_later(self.settings.shutdown_grace_s, _end_by_force)
 
     async def sleep(self, seconds: float) -> bool:
         """Wait, but not beyond the stop; whether the process goes on."""
@@ -100,17 +124,7 @@ def _report(error: BaseException) -> None:
 async def _main(name: str, settings: ProcessSettings, main: Callable[[Lifecycle], Awaitable[None]]) -> None:
     telemetry = Telemetry.create(f"headrace-{name}", settings.instance, settings.otlp_endpoint)
     life = Lifecycle(name, settings, SystemClock(), telemetry)
-    loop = asyncio.get_running_loop()
-
-    def stop(signal_number: int) -> None:
-        if life.stopping.is_set():
-            os._exit(128 + signal_number)  # asked twice: the person wants it gone now
-        _log.info("The process was asked to stop.", extra={"signal": signal.Signals(signal_number).name})
-        life.stopping.set()
-        loop.call_later(settings.shutdown_grace_s, _end_by_force)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop, number)
+    life.take_signals()
     try:
         await main(life)
     finally:

@@ -28,9 +28,6 @@ __all__ = ["METRICS_CONTENT_TYPE", "Telemetry", "traceparent_of"]
 METRICS_CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 
-_SECONDS_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
-
-
 class Telemetry:
     """The instruments of one process, with a metric registry of their own."""
 
@@ -77,7 +74,7 @@ class Telemetry:
         found = self._histograms.get(name)
         if found is None:
             found = self._histograms[name] = self._meter.create_histogram(
-                *self._described(name, "histogram"), explicit_bucket_boundaries_advisory=_SECONDS_BUCKETS
+                *self._described(name, "histogram"), explicit_bucket_boundaries_advisory=METRICS[name].buckets
             )
         found.record(value, labels)
 
