@@ -160,7 +160,7 @@ def _in_cluster(call: Callable[[ClusterRuns], Awaitable[T]]) -> T:
     from headrace_runtime.kubernetes_connection import KubernetesConnection, KubernetesSettings
 
     async def called() -> T:
-        connection = await KubernetesConnection.open(load_settings(KubernetesSettings))
+        connection = await KubernetesConnection.open(load_settings(KubernetesSettings, os.environ))
         async with HttpKubernetesApi.open(connection) as api:
             return await call(ClusterRuns(api, connection.namespace))
 
