@@ -16,7 +16,7 @@ export PYTHONHASHSEED := 0
 # Where it is set, every process compiles all it imports anew: three quarters of a start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test lint unit contract integration chaos airflow bench format clean
+.PHONY: help demo test lint unit contract integration chaos airflow chart images bench format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -34,7 +34,7 @@ $(READY): $(UV) uv.lock pyproject.toml $(wildcard */pyproject.toml */*/pyproject
 demo: $(READY) ## Start everything, send traffic, show where it went; ARGS="--events 200000 --exit"
 	@$(BIN)/headrace demo $(ARGS)
 
-test: lint unit contract integration chaos airflow ## Everything that needs no cluster
+test: lint unit contract integration chaos airflow chart ## Everything that needs no cluster
 
 lint: $(READY) ## Formatting, style, types, import contracts, house rules
 	$(BIN)/ruff format --check .
@@ -59,6 +59,12 @@ airflow: $(UV) ## The DAGs, in Airflow's own environment
 	$(UV) sync --quiet --frozen --project airflow --python $(PYTHON)
 	cd airflow
 	.venv/bin/pytest $(ARGS)
+
+chart: $(READY) ## Chart, images and skaffold as rendered; needs helm (HELM=…), else most of it is skipped
+	$(BIN)/pytest tests/chart -n 2 $(ARGS)
+
+images: ## Build the images with buildah; ONLY="ingest cli", BASE_IMAGE=…, JRE_BASE_IMAGE=…
+	@.ci/images $(ONLY)
 
 bench: $(READY) ## Measure the figures beside their ordinary alternatives; ONLY=ingest_json_50,dedup
 	$(UV) sync --quiet --frozen --python $(PYTHON) --group bench

@@ -10,11 +10,12 @@ from headrace_dedup.settings import DedupSettings
 from headrace_ingest.settings import IngestSettings
 from headrace_loader.customers_command import CustomersSettings
 from headrace_loader.settings import ArchiveSettings, LoadSettings, StageSettings
+from headrace_local.in_pod import PodSettings
 from headrace_operator.settings import OperatorSettings
 from headrace_runtime.settings import ENV_PREFIX
 from headrace_spark.settings import SparkSettings
 
-__all__ = ["configuration_page"]
+__all__ = ["configuration_page", "configured"]
 
 _SERVICES: dict[str, type[BaseSettings]] = {
     "ingest": IngestSettings,
@@ -26,6 +27,7 @@ _SERVICES: dict[str, type[BaseSettings]] = {
     "api": ApiSettings,
     "operator": OperatorSettings,
     "batch jobs": SparkSettings,
+    "servers of the chart's dev values": PodSettings,
 }
 
 _HEAD = """# Configuration
@@ -43,6 +45,13 @@ def _default(settings: type[BaseSettings], name: str) -> str:
     if field.default is PydanticUndefined:
         return "**required**"
     return "" if field.default is None else f"`{field.default}`"
+
+
+def configured() -> set[str]:
+    """Every variable that a process reads."""
+    return {
+        f"{ENV_PREFIX}{name.upper()}" for settings in _SERVICES.values() for name in settings.model_fields
+    }
 
 
 def configuration_page() -> str:

@@ -101,6 +101,23 @@ def doctor(root: Root = DEFAULT_ROOT, as_json: AsJson = False) -> None:
         raise typer.Exit(ExitCode.UNAVAILABLE)
 
 
+@app.command()
+def check(
+    ingest_url: Annotated[str, typer.Option(help="Where events are sent to.")],
+    api_url: Annotated[str, typer.Option(help="Where the inspection API answers.")],
+    key: Annotated[str, typer.Option(envvar="HEADRACE_WRITE_KEY", help="Write key of any source.")],
+    within_s: Annotated[
+        float, typer.Option(min=1.0, help="Longest way to the warehouse, in seconds.")
+    ] = 300.0,
+    as_json: AsJson = False,
+) -> None:
+    """Send one event and follow it to its row in the warehouse; 0 only if it arrives."""
+    from headrace_cli.check import check_installation
+
+    found = asyncio.run(check_installation(ingest_url, api_url, key, within_s=within_s))
+    _print(msgspec.to_builtins(found), as_json)
+
+
 def _services(root: Path) -> dict[str, str]:
     """The services of the installation in ``root``; its servers stand in where the environment names none."""
     from headrace_local.installation import recall
@@ -186,10 +203,12 @@ def create(
 ) -> None:
     """Create the topics that are missing, with HEADRACE_PARTITIONS partitions at HEADRACE_KAFKA_BOOTSTRAP."""
     from headrace_local.installation import create_topics
+    from headrace_runtime.kafka import KafkaConnection
     from headrace_runtime.settings import KafkaSettings, load_settings
 
     settings = load_settings(KafkaSettings, os.environ)
-    created = asyncio.run(create_topics(settings.kafka_bootstrap, settings.partitions, replication))
+    connection = KafkaConnection.from_settings(settings, client_id="headrace-topics")
+    created = asyncio.run(create_topics(connection, settings.partitions, replication))
     _print({"created": sorted(created)}, as_json)
 
 

