@@ -45,7 +45,7 @@ def test_labels_in_alerts_are_those_of_the_metric() -> None:
     for alert in _alerts():
         for name, labels in re.findall(r"(headrace_[a-z_]+)\{([^}]*)\}", alert["expr"]):
             plain = next((name.removesuffix(end) for end in _HISTOGRAM if name.endswith(end)), name)
-            used = set(re.findall(r"(\w+)=~?\"", labels))
+            used = set(re.findall(r"(\w+)(?:=~?|![~=])\"", labels))
             assert used <= {*_labels(plain), *from_scraping}, alert["alert"]
 
 

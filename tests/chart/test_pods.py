@@ -12,6 +12,7 @@ from tests.support.pod_security import violations
 _EXTERNAL = {
     "headrace-kafka": {"HEADRACE_KAFKA_USERNAME", "HEADRACE_KAFKA_PASSWORD"},
     "headrace-kafka-ca": {"ca.crt"},
+    "headrace-run-tokens": {"run_tokens.yaml"},
     "headrace-s3": {"HEADRACE_S3_ACCESS_KEY_ID", "HEADRACE_S3_SECRET_ACCESS_KEY"},
     "headrace-warehouse": {"HEADRACE_WAREHOUSE_DSN"},
     "headrace-write-keys": {"write_keys.yaml", "pepper"},
@@ -75,7 +76,8 @@ def test_only_who_speaks_to_kubernetes_has_a_token(values: str) -> None:
         for name, pod in pod_templates(render(values))
         if pod["spec"].get("automountServiceAccountToken") is not False
     }
-    assert with_token == {"Deployment/headrace-operator"}
+    runs_by_http = {"Deployment/headrace-api"} if values == "full" else set()
+    assert with_token == {"Deployment/headrace-operator"} | runs_by_http
 
 
 @pytest.mark.parametrize("values", VALUE_SETS)

@@ -28,7 +28,7 @@ _EGRESS = {
     "stage": {"brokers", "store"},
     "archive": {"brokers", "store"},
     "load": {"brokers", "store", "warehouse"},
-    "api": {"brokers", "store", "warehouse"},
+    "api": {"brokers", "store", "warehouse", "kubernetes"},
     "operator": {"kubernetes"},
     "topics": {"brokers"},
     "migrate": {"warehouse"},

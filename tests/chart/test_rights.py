@@ -53,6 +53,13 @@ def test_a_driver_may_handle_pods_and_nothing_else() -> None:
     assert (rule["apiGroups"], rule["resources"], set(rule["verbs"])) == ([""], ["pods"], _RUN_PODS)
 
 
+def test_who_starts_runs_may_not_look_at_pods() -> None:
+    """Spark's secret stands in the specs of executors: whoever may get pods can read it."""
+    rules = _rules("dev")["headrace-run"]
+    assert {resource for rule in rules for resource in rule["resources"]} == {"pipelineruns", "pods/log"}
+    assert not {"delete", "deletecollection"} & {verb for rule in rules for verb in rule["verbs"]}
+
+
 def test_every_binding_is_of_an_account_and_a_role_that_are_there() -> None:
     objects = render("dev")
     accounts = {found["metadata"]["name"] for found in objects if found["kind"] == "ServiceAccount"}

@@ -4,7 +4,7 @@
 {{- $values := .values }}
 {{- $name := printf "%s-%s" (include "headrace.fullname" $root) .name }}
 {{- $labelled := dict "root" $root "component" .name }}
-{{- $needs := splitList " " (include "headrace.needs" .name) }}
+{{- $needs := splitList " " (include "headrace.needs" (dict "root" $root "name" .name)) }}
 apiVersion: apps/v1
 kind: Deployment
 metadata:
@@ -154,6 +154,11 @@ spec:
   mountPath: /etc/headrace/keys
   readOnly: true
 {{- end }}
+{{- if and (eq .name "api") .root.Values.api.runs.tokensSecret }}
+- name: run-tokens
+  mountPath: /etc/headrace/tokens
+  readOnly: true
+{{- end }}
 {{- if eq .name "operator" }}
 - name: runs
   mountPath: /etc/headrace/runs
@@ -182,6 +187,12 @@ spec:
       {{- with .root.Values.writeKeys.pepperKey }}
       - {key: {{ . }}, path: pepper}
       {{- end }}
+{{- end }}
+{{- if and (eq .name "api") .root.Values.api.runs.tokensSecret }}
+- name: run-tokens
+  secret:
+    secretName: {{ .root.Values.api.runs.tokensSecret }}
+    items: [{key: {{ .root.Values.api.runs.tokensKey }}, path: tokens.yaml}]
 {{- end }}
 {{- if eq .name "operator" }}
 - name: runs

@@ -147,10 +147,10 @@ HEADRACE_OTLP_ENDPOINT: {{ . | quote }}
 {{- end }}
 {{- end }}
 
-{{/* What a component needs besides Kafka's address. */}}
+{{/* Which servers a component speaks to. Takes (dict "root" $ "name" "stage"). */}}
 {{- define "headrace.needs" -}}
 {{- $needs := dict "ingest" "kafka" "dedup" "kafka s3" "stage" "kafka s3" "archive" "kafka s3" "load" "kafka s3 warehouse" "api" "kafka s3 warehouse" "operator" "kubernetesApi" "topics" "kafka" "migrate" "warehouse" "test" "" "runs" "kafka s3 warehouse kubernetesApi" }}
-{{- get $needs . }}
+{{- get $needs .name }}{{ if and (eq .name "api") .root.Values.api.runs.tokensSecret }} kubernetesApi{{ end }}
 {{- end }}
 
 {{- define "headrace.ingestEnv" -}}
@@ -163,4 +163,10 @@ HEADRACE_WRITE_KEYS_PEPPER_FILE: /etc/headrace/keys/pepper
 {{/* Pods of runs: the operator gives them this label. */}}
 {{- define "headrace.runsSelector" -}}
 app.kubernetes.io/managed-by: headrace-operator
+{{- end }}
+
+{{- define "headrace.apiEnv" -}}
+{{- if .Values.api.runs.tokensSecret -}}
+HEADRACE_RUN_TOKENS_FILE: /etc/headrace/tokens/tokens.yaml
+{{- end }}
 {{- end }}

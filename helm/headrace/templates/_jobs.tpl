@@ -12,7 +12,7 @@ annotations:
 {{- define "headrace.job" -}}
 {{- $root := .root }}
 {{- $labelled := dict "root" $root "component" .name }}
-{{- $needs := splitList " " (include "headrace.needs" .name) }}
+{{- $needs := splitList " " (include "headrace.needs" (dict "root" $root "name" .name)) }}
 apiVersion: batch/v1
 kind: Job
 metadata:

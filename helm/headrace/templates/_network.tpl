@@ -2,7 +2,7 @@
 {{- define "headrace.networkPolicy" -}}
 {{- $root := .root }}
 {{- $policy := $root.Values.networkPolicy }}
-{{- $needs := splitList " " (include "headrace.needs" .name) }}
+{{- $needs := splitList " " (include "headrace.needs" (dict "root" $root "name" .name)) }}
 {{- $full := include "headrace.fullname" $root }}
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
