@@ -16,7 +16,7 @@ export PYTHONHASHSEED := 0
 # Where it is set, every process compiles all it imports anew: three quarters of a start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test lint unit contract integration chaos airflow chart images bench format clean
+.PHONY: help demo test lint unit contract integration chaos airflow chart e2e images bench format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -62,6 +62,9 @@ airflow: $(UV) ## The DAGs, in Airflow's own environment
 
 chart: $(READY) ## Chart, images and skaffold as rendered; needs helm (HELM=…), else most of it is skipped
 	$(BIN)/pytest tests/chart -n 2 $(ARGS)
+
+e2e: $(READY) ## On a real cluster: KUBECONFIG=…, or HEADRACE_LOCALKUBE=…
+	$(BIN)/pytest tests/e2e --timeout 3600 $(ARGS)
 
 images: ## Build the images with buildah; ONLY="ingest cli", BASE_IMAGE=…, JRE_BASE_IMAGE=…
 	@.ci/images $(ONLY)
