@@ -10,7 +10,7 @@ from headrace_core.clock import Clock
 from headrace_operator.cluster_view import ClusterView
 from headrace_operator.instants import read_instant
 from headrace_operator.observed import ObservedRun
-from headrace_operator.run_status import AttemptStatus
+from headrace_core.run_status import AttemptStatus
 from headrace_operator.watches import WatchAge
 from headrace_operator.workqueue import WorkQueue
 from headrace_runtime.telemetry import Telemetry

@@ -10,7 +10,6 @@ __all__ = [
     "API_VERSION",
     "ATTEMPT_LABEL",
     "DRIVER_FINALIZER",
-    "DRIVER_PORT",
     "FIELD_MANAGER",
     "GROUP",
     "JOB_LABEL",
@@ -48,8 +47,6 @@ DRIVER_FINALIZER = f"{GROUP}/attempt"
 """Keeps a driver pod until the end of its attempt stands in the status and its executors are deleted."""
 
 LONGEST_RUN_NAME = LONGEST_NAME
-
-DRIVER_PORT = 7078
 
 
 def app_id(run: str, attempt: int) -> str:

@@ -25,6 +25,7 @@ __all__ = [
     "ExportParameters",
     "Interval",
     "JobName",
+    "Overrides",
     "QualityParameters",
     "ReprocessParameters",
     "RetentionParameters",
@@ -75,8 +76,11 @@ class ReprocessParameters(_Block, frozen=True, kw_only=True):
     that they were sent for.
     """
 
-    undo: str | None = None
-    mappings: tuple[Annotated[str, msgspec.Meta(pattern=r"^[^@]+@[^@]+$")], ...] = ()
+    undo: Annotated[str, msgspec.Meta(max_length=63)] | None = None
+    mappings: Annotated[
+        tuple[Annotated[str, msgspec.Meta(pattern=r"^[^@]+@[^@]+$", max_length=128)], ...],
+        msgspec.Meta(max_length=64),
+    ] = ()
     samples: Annotated[int, msgspec.Meta(ge=0, le=1_000)] = 20
     """Changed rows that a dry run shows."""
 
@@ -117,7 +121,7 @@ RETENTION = RetentionParameters()
 class EraseParameters(_Block, frozen=True, kw_only=True):
     """``request`` is the id of the erasure request in ops.erasure_requests."""
 
-    request: str
+    request: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 
 
 class ExportParameters(_Block, frozen=True, kw_only=True):
@@ -145,6 +149,15 @@ class Retry(_Block, frozen=True, kw_only=True):
     max_seconds: Annotated[int, msgspec.Meta(ge=1, le=86_400)] = 600
 
 
+class Overrides(_Block, frozen=True, kw_only=True):
+    """What a run takes instead of its size's values, up to the most that the installation lets the size take."""
+
+    executors: Annotated[int, msgspec.Meta(ge=1, le=500)] | None = None
+    executor_memory_mib: Annotated[int, msgspec.Meta(ge=512, le=1 << 20)] | None = None
+    executor_cores: Annotated[int, msgspec.Meta(ge=1, le=64)] | None = None
+    driver_memory_mib: Annotated[int, msgspec.Meta(ge=512, le=1 << 20)] | None = None
+
+
 class RunSpec(_Block, frozen=True, kw_only=True):
     """The spec of a PipelineRun. Exactly one of ``date`` and ``interval``, or neither for jobs that find their days."""
 
@@ -159,17 +172,18 @@ class RunSpec(_Block, frozen=True, kw_only=True):
     retention: RetentionParameters | None = None
     erase: EraseParameters | None = None
     export: ExportParameters | None = None
-    size: str = "small"
+    size: Annotated[str, msgspec.Meta(min_length=1, max_length=63)] = "small"
+    overrides: Overrides | None = None
     retry: Retry = Retry()
     deadline_seconds: Annotated[int, msgspec.Meta(ge=60, le=86_400)] = 21_600
     scheduling_deadline_seconds: Annotated[int, msgspec.Meta(ge=10, le=86_400)] = 900
     concurrency_policy: Literal["Forbid", "Queue", "Replace"] = "Forbid"
-    concurrency_key: str | None = None
+    concurrency_key: Annotated[str, msgspec.Meta(min_length=1, max_length=200)] | None = None
     dry_run: bool = False
-    rerun_of: str | None = None
+    rerun_of: Annotated[str, msgspec.Meta(max_length=63)] | None = None
     suspend: bool = False
     cancel: bool = False
-    ttl_seconds_after_finished: Annotated[int, msgspec.Meta(ge=0)] = 604_800
+    ttl_seconds_after_finished: Annotated[int, msgspec.Meta(ge=0, le=31_536_000)] = 604_800
 
     def days(self) -> tuple[dt.date, ...]:
         """The days that the spec names, oldest first; none where the job finds its own."""

@@ -44,7 +44,7 @@ RunState = Literal["Pending", "Running", "Succeeded", "Failed", "Cancelled"]
 FailureClass = Literal["application", "infrastructure", "configuration", "data"]
 """Whose fault a failed attempt was. Only infrastructure is worth another one."""
 
-StopReason = Literal["Cancelled", "DeadlineExceeded"]
+StopReason = Literal["Cancelled", "DeadlineExceeded", "SchedulingDeadlineExceeded"]
 """Why a running attempt is asked to end."""
 
 _SIGNALLED = 128
@@ -55,6 +55,7 @@ class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """One attempt. ``exit_code`` is None where nobody saw how it ended; ``stopped`` says that it was asked to.
 
     ``why`` and ``fix`` tell people of a failed one what went wrong and what to do.
+    ``waiting_since_ms``: since when it has no place to run, where it has none.
     """
 
     number: int
@@ -65,6 +66,7 @@ class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     stopped: StopReason | None = None
     why: str | None = None
     fix: str | None = None
+    waiting_since_ms: int | None = None
 
     @property
     def running(self) -> bool:
@@ -231,6 +233,10 @@ def _between(run: Run, deadline_ms: int | None, now_ms: int, holders: Sequence[s
         seconds = run.spec.deadline_seconds
         message = f"deadlineSeconds: {seconds} s have passed since the first attempt began."
         return Finish("Failed", "DeadlineExceeded", message)
+    if run.attempts and run.attempts[-1].stopped == "SchedulingDeadlineExceeded":
+        return Finish(
+            "Failed", "SchedulingDeadlineExceeded", run.attempts[-1].why or _found_no_place(run.spec)
+        )
     if run.spec.suspend:
         return Wait(deadline_ms, "Suspended")
     return _after(run, run.attempts[-1], now_ms) if run.attempts else _first(run, now_ms, holders)
@@ -241,7 +247,15 @@ def _while_running(run: Run, deadline_ms: int, now_ms: int) -> Step:
         return Stop("Cancelled")
     if now_ms >= deadline_ms:
         return Stop("DeadlineExceeded")
-    return Wait(deadline_ms)
+    waiting_ms = run.attempts[-1].waiting_since_ms
+    if waiting_ms is None:
+        return Wait(deadline_ms)
+    place_ms = waiting_ms + run.spec.scheduling_deadline_seconds * 1000
+    return Stop("SchedulingDeadlineExceeded") if now_ms >= place_ms else Wait(min(deadline_ms, place_ms))
+
+
+def _found_no_place(spec: RunSpec) -> str:
+    return f"schedulingDeadlineSeconds: it found no place to run within {spec.scheduling_deadline_seconds} s."
 
 
 def _first(run: Run, now_ms: int, holders: Sequence[str]) -> Step:
