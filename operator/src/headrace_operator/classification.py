@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from headrace_core.errors import BadData, ExitCode
 from headrace_core.pipeline_run import RunResult, decode_result
 from headrace_core.run_policy import FailureClass, StopReason, failure_class
-from headrace_operator.observed import ObservedPod, Terminated
 from headrace_core.run_status import MESSAGE_CHARACTERS
+from headrace_operator.observed import ObservedPod, Terminated
 
 __all__ = ["Ending", "cannot_start", "cut", "ending_of", "lost_ending"]
 

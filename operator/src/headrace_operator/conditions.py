@@ -10,10 +10,6 @@ from dataclasses import dataclass
 
 import msgspec
 
-from headrace_operator.actions import EmitEvent
-from headrace_operator.classification import cut
-from headrace_operator.instants import instant_text
-from headrace_operator.observed import ObservedPod
 from headrace_core.run_status import (
     AttemptStatus,
     Condition,
@@ -22,6 +18,10 @@ from headrace_core.run_status import (
     ExecutorCounts,
     RunStatus,
 )
+from headrace_operator.actions import EmitEvent
+from headrace_operator.classification import cut
+from headrace_operator.instants import instant_text
+from headrace_operator.observed import ObservedPod
 
 __all__ = ["Verdict", "count_executors", "events_between", "with_conditions"]
 

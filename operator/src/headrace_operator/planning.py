@@ -15,6 +15,7 @@ from headrace_core import run_policy
 from headrace_core.errors import BadData
 from headrace_core.pipeline_run import RunSpec
 from headrace_core.run_policy import Evict, Finish, Run, Start, Step, Stop, Wait
+from headrace_core.run_status import AttemptStatus
 from headrace_operator.actions import Action, CancelRun, Facts, Plan, Refusal
 from headrace_operator.classification import Ending, cut
 from headrace_operator.cleaning import clean, expire, release
@@ -23,7 +24,6 @@ from headrace_operator.driver_objects import DRIVER_GRACE_S, AttemptObjects, att
 from headrace_operator.folding import Pods, end_attempt, fold, pods_of, record_of, result_of
 from headrace_operator.instants import instant_text, read_instant
 from headrace_operator.observed import ObservedPod, ObservedRun
-from headrace_core.run_status import AttemptStatus
 from headrace_operator.sizes import Installation, resources_of
 from headrace_operator.stalling import stalled_by
 from headrace_operator.writing import Draft, create_attempt, write

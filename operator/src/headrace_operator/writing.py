@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from headrace_core.run_status import RunStatus, encode_status
 from headrace_operator.actions import (
     Action,
     CreateConfigMap,
@@ -17,7 +18,6 @@ from headrace_operator.actions import (
 from headrace_operator.conditions import Verdict, events_between, with_conditions
 from headrace_operator.driver_objects import AttemptObjects
 from headrace_operator.observed import ObservedRun
-from headrace_core.run_status import RunStatus, encode_status
 
 __all__ = ["Draft", "create_attempt", "write"]
 

@@ -49,6 +49,8 @@ def _move(world: PlanWorld, what: str, number: int) -> None:
             world.now_ms += (number + 1) * (1_000 if what == "wait" else 20_000)
         case _ if driver is not None:
             _pod_move(world, driver, what, number)
+        case _:  # a move that has nothing to move
+            pass
 
 
 def _pod_move(world: PlanWorld, driver: dict[str, Any], what: str, number: int) -> None:
@@ -77,6 +79,8 @@ def _pod_move(world: PlanWorld, driver: dict[str, Any], what: str, number: int) 
             world.delete_pod(name)
         case "force":
             world.force_delete(name)
+        case _:  # a move that has nothing to move
+            pass
 
 
 @settings(max_examples=300, deadline=None)
