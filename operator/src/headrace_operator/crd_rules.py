@@ -14,8 +14,8 @@ Rule = dict[str, str]
 
 MUTABLE_FIELDS = frozenset({"suspend", "cancel", "ttlSecondsAfterFinished"})
 _DAYS = "has(self.date) || has(self.interval)"
-_AT = "timestamp(self.interval.{} + 'T00:00:00Z')"
-_START, _END = _AT.format("start"), _AT.format("end")
+_START, _END = "self.interval.start", "self.interval.end"
+"""Times to CEL, since the format of both fields is a date."""
 
 
 def _fields() -> tuple[str, ...]:
