@@ -71,6 +71,7 @@ class PlanWorld:
         self.status_writes = 0
         self.history: list[Json] = []
         self.created: list[Json] = []
+        self.events: list[EmitEvent] = []
         self.relist()
 
     # The operator
@@ -115,6 +116,14 @@ class PlanWorld:
             self.relist()
         return bool(plan.actions)
 
+    def apply(self, facts: Facts) -> Plan:
+        """Plan with what was learned from a call that failed, and carry that out; the plan."""
+        self.relist()
+        plan = self.plan(facts)
+        self._carry_out(plan.actions)
+        self.relist()
+        return plan
+
     def settle(self, most: int = 40) -> None:
         """Let the operator see all and work until it has nothing to do; fails where it never has."""
         for _ in range(most):
@@ -154,7 +163,7 @@ class PlanWorld:
             case DryRunExecutor(manifest):
                 self._own(manifest)
             case EmitEvent():
-                pass
+                self.events.append(action)
 
     def _write(self, status: Json, version: str) -> None:
         assert self.run is not None

@@ -10,7 +10,7 @@ from headrace_core.run_policy import FailureClass, StopReason, failure_class
 from headrace_core.run_status import MESSAGE_CHARACTERS
 from headrace_operator.observed import ObservedPod, Terminated
 
-__all__ = ["Ending", "cannot_start", "cut", "ending_of", "lost_ending"]
+__all__ = ["Ending", "cut", "ending_of", "lost_ending", "never_starts"]
 
 _TRACEBACK = "Traceback (most recent call last):"
 _EXECUTOR_FAILURES, _JVM_OUT_OF_MEMORY, _NO_CLASS, _NO_COMMAND = 11, 52, 101, 127
@@ -65,9 +65,9 @@ def lost_ending(now_ms: int, driver: str) -> Ending:
     )
 
 
-def cannot_start(pod: ObservedPod) -> bool:
-    """Whether a pod waits for what only people can mend: an image, or an object that it names."""
-    return pod.waiting in _PULL | _SETUP
+def never_starts(waiting: str) -> bool:
+    """Whether a container that waits for this reason waits for people: for an image, or an object that it names."""
+    return waiting in _PULL | _SETUP
 
 
 def cut(text: str, most: int = MESSAGE_CHARACTERS) -> str:
@@ -101,7 +101,7 @@ def _when_stopped(pod: ObservedPod, stopped: StopReason) -> tuple[FailureClass |
         "DeadlineExceeded": "It was stopped, because the run's deadlineSeconds had passed.",
         "SchedulingDeadlineExceeded": "It found no place to run within schedulingDeadlineSeconds.",
     }
-    failure: FailureClass = "configuration" if cannot_start(pod) else "infrastructure"
+    failure: FailureClass = "configuration" if never_starts(pod.waiting) else "infrastructure"
     cause = " ".join(filter(None, (pod.waiting or pod.unschedulable, pod.waiting_message)))
     message = messages[stopped] + (f" The driver: {cause}" if cause else "")
     return (failure if stopped == "SchedulingDeadlineExceeded" else None), stopped, message

@@ -5,6 +5,7 @@ What is absent means nothing unless the pods were listed at the API server itsel
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -76,7 +77,12 @@ def fold(
     seen = msgspec.structs.replace(attempt, driver_pod=driver.name, driver_uid=driver.uid)
     if seen.running_time is None and driver.running_ms is not None:
         seen = msgspec.structs.replace(seen, running_time=instant_text(driver.running_ms))
-    return end_attempt(seen, ending_of(driver, seen.stopped, now_ms)) if driver.over else (seen, None)
+    if not driver.over:
+        return seen, None
+    ending = ending_of(driver, seen.stopped, now_ms)
+    if seen.message and ending.exit_code != 0:  # what it was stopped for was written down then
+        ending = dataclasses.replace(ending, failure=seen.failure, message=seen.message)
+    return end_attempt(seen, ending)
 
 
 def end_attempt(attempt: AttemptStatus, ending: Ending) -> tuple[AttemptStatus, Ending]:

@@ -25,7 +25,7 @@ from headrace_operator.folding import Pods, end_attempt, fold, pods_of, record_o
 from headrace_operator.instants import instant_text, read_instant
 from headrace_operator.observed import ObservedPod, ObservedRun
 from headrace_operator.sizes import Installation, resources_of
-from headrace_operator.stalling import stalled_by
+from headrace_operator.stalling import no_place, stalled_by
 from headrace_operator.writing import Draft, create_attempt, write
 
 __all__ = ["plan"]
@@ -202,9 +202,14 @@ class _Planning:
         """Ask the running attempt to end; its end is seen like any other."""
         running = self._running
         assert running is not None
-        if running.stopped is None:
-            self._replace_last(msgspec.structs.replace(running, stopped=reason), None)
         driver = self._pods.drivers.get(running.number)
+        if running.stopped is None:
+            stopped = msgspec.structs.replace(running, stopped=reason)
+            if driver is not None and reason == "SchedulingDeadlineExceeded":
+                # Its pods will not say any more what they lacked once they are deleted.
+                stall = stalled_by(driver, self._pods.of(running.number), self._now_ms)
+                stopped = no_place(stopped, stall)
+            self._replace_last(stopped, None)
         if driver is None:
             return self._stop_before_it_ran(reason)
         verdict = Verdict(
