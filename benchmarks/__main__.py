@@ -9,7 +9,7 @@ import argparse
 import asyncio
 import sys
 
-from benchmarks import ack_cost, dedup, ingest, spark_daily, staging, warehouse_load
+from benchmarks import ack_cost, dedup, ingest, operator, spark_daily, staging, warehouse_load
 from benchmarks.measure import Figure, report
 
 __all__ = ["main"]
@@ -23,6 +23,7 @@ def _figures() -> list[Figure]:
         staging.STAGE_PARQUET,
         *warehouse_load.FIGURES,
         spark_daily.SPARK_DAILY,
+        *operator.FIGURES,
     ]
 
 

@@ -121,7 +121,7 @@ async def running_operator(
         finally:
             running.stopping.set()
             with suppress(asyncio.CancelledError):
-                await asyncio.wait_for(running.task, 10.0)
+                await asyncio.wait_for(running.task, 30.0)
             telemetry.shutdown()
 
 

@@ -111,7 +111,7 @@ class ActionCarrier:
             case DeleteDriver() | SweepExecutors() | DeleteRun():
                 await self._delete(run, action)
             case RemoveDriverFinalizer():
-                await self._release(run, action)
+                await self.release(run.name, action)
             case CancelRun(name=name):
                 await self._cancel(run, name)
             case EmitEvent():
@@ -175,7 +175,8 @@ class ActionCarrier:
         except ObjectAbsent:
             return
 
-    async def _release(self, run: ObservedRun, action: RemoveDriverFinalizer) -> None:
+    async def release(self, run: str, action: RemoveDriverFinalizer) -> None:
+        """Let a driver pod of the run of that name go. Raises StaleObject where it has changed."""
         metadata = {
             "uid": action.uid,
             "resourceVersion": action.resource_version,
@@ -184,7 +185,7 @@ class ActionCarrier:
         try:
             patched = await self._api.patch(PODS, self._namespace, action.name, {"metadata": metadata})
         except ObjectAbsent:
-            self._view.lost_pod(run.name, action.name, action.uid)
+            self._view.lost_pod(run, action.name, action.uid)
             return
         self._view.saw_pod(patched)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 
 from headrace_core.clock import Clock
 from headrace_core.errors import RetryLater
@@ -30,6 +29,7 @@ __all__ = ["Operator"]
 
 _log = logging.getLogger(__name__)
 _SAMPLE_S = 5.0
+_END_S = 10.0
 
 
 class Operator:
@@ -93,12 +93,18 @@ class Operator:
                 await work
                 self._ended_early()
         finally:
-            for task in (stopped, work):
-                task.cancel()
-            with suppress(asyncio.CancelledError):
-                await work
+            stopped.cancel()
+            await self._end(work)
             if self._leads:
                 await self.leadership.release()
+
+    @staticmethod
+    async def _end(work: asyncio.Future[None]) -> None:
+        """Whatever goes wrong at the end is told, and the Lease is released all the same."""
+        work.cancel()
+        await asyncio.wait([work], timeout=_END_S)
+        if work.done() and not work.cancelled() and (error := work.exception()) is not None:
+            _log.warning("The work did not end in order.", extra={"why": repr(error)})
 
     async def _lead(self, take_signals: Callable[[], None]) -> None:
         await self.leadership.acquire()

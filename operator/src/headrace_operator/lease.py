@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -92,9 +91,11 @@ class Leadership:
         if self._other() or not self._seen:
             return
         spec = {**self._seen.get("spec", {}), "holderIdentity": "", "leaseDurationSeconds": 1}
-        with suppress(HeadraceError):
-            body = {**self._seen, "spec": spec}
+        body = {**self._seen, "spec": spec}
+        try:
             await self._api.replace(LEASES, self._namespace, self._name, body, deadline_s=2.0)
+        except HeadraceError as error:
+            _log.warning("The Lease was not released.", extra={"lease": self._name, "why": str(error)})
 
     def _other(self) -> str:
         """Who holds the Lease as last seen, if it is another process."""

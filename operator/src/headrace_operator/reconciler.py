@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from headrace_core.clock import Clock
-from headrace_operator.actions import Action, Facts, Plan
+from headrace_operator.actions import Action, Facts, Plan, RemoveDriverFinalizer
 from headrace_operator.carrying_out import ActionCarrier
+from headrace_operator.cleaning import plan_orphans
 from headrace_operator.cluster_view import ClusterView
 from headrace_operator.names import pods_selector
 from headrace_operator.observed import ObservedPod, ObservedRun
@@ -55,7 +57,7 @@ class Reconciler:
         for _ in range(_MOST_ROUNDS):
             run = self._view.run(name)
             if run is None:
-                return None
+                return await self._release_orphans(name)
             plan = self._plan(run, facts)
             if plan.read_live:
                 await self._list_pods(name)
@@ -72,6 +74,19 @@ class Reconciler:
             fix="If it stays so, report it with the run's status and the log.",
             code="run_restless",
         )
+
+    async def _release_orphans(self, name: str) -> None:
+        """The run is gone and its pods go with it: nobody will ask how they ended. Only a live read says that it is gone."""
+        if not plan_orphans(self._view.pods(name)).actions:
+            return
+        with suppress(ObjectAbsent):
+            self._view.saw_run(await self._api.get(PIPELINE_RUNS, self._namespace, name))
+            self._notify(name)
+            return
+        await self._list_pods(name)
+        for action in plan_orphans(self._view.pods(name)).actions:
+            if isinstance(action, RemoveDriverFinalizer):
+                await self._carrier.release(name, action)
 
     def _plan(self, run: ObservedRun, facts: Facts) -> Plan:
         pods = self._view.pods(run.name)

@@ -29,6 +29,7 @@ _SERVER_TIMEOUT_S = 100
 _REQUEST_S = 30.0
 _IDLE_WORKER_S = 0.1
 _PAGE = 500
+_END_S = 5.0
 
 
 class WatchAge:
@@ -89,30 +90,27 @@ class Watches:
         self._enqueue = enqueue
 
     async def run(self, on_started: Callable[[], None]) -> None:
-        """Watch until cancelled; a failure of kopf itself ends it. ``on_started`` is called after kopf took the signals."""
+        """Watch until cancelled; a failure of kopf itself ends it. ``on_started`` is called once kopf took the signals.
+
+        Kopf's own `operator` would in the end cancel every task of the loop that it does not know; only its root tasks are
+        ended here.
+        """
         self._age.start()
-        started = asyncio.Event()
-        stop = asyncio.Event()
-        kopf_run = asyncio.create_task(
-            kopf.operator(
-                registry=self._registry(),
-                settings=_settings(),
-                standalone=True,
-                namespaces=[self._connection.namespace],
-                ready_flag=started,
-                stop_flag=stop,
-            )
+        roots = await kopf.spawn_tasks(
+            registry=self._registry(),
+            settings=_settings(),
+            standalone=True,
+            namespaces=[self._connection.namespace],
         )
+        on_started()
         try:
-            await asyncio.wait(
-                [kopf_run, asyncio.ensure_future(started.wait())], return_when="FIRST_COMPLETED"
-            )
-            on_started()
-            await asyncio.shield(kopf_run)
+            done, _ = await asyncio.wait(roots, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                await task
         finally:
-            stop.set()
-            await asyncio.wait([kopf_run], timeout=_REQUEST_S / 10)
-            kopf_run.cancel()
+            for task in roots:
+                task.cancel()
+            await asyncio.wait(roots, timeout=_END_S)
 
     def _registry(self) -> kopf.OperatorRegistry:
         registry = kopf.OperatorRegistry()
@@ -159,6 +157,7 @@ class Watches:
 
 def _settings() -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
+    settings.process.ultimate_exiting_timeout = None  # the process has a grace period of its own
     settings.posting.enabled = False
     settings.peering.standalone = True
     settings.scanning.disabled = True
