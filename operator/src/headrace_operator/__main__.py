@@ -47,7 +47,7 @@ async def _run(life: Lifecycle, settings: OperatorSettings) -> None:
 def main() -> int:
     """The command line; the exit code."""
     try:
-        settings = load_settings(OperatorSettings)
+        settings = load_settings(OperatorSettings, os.environ)
     except ConfigurationError as error:
         print(error, file=sys.stderr)  # noqa: T201  (logging is not set up yet)
         return error.exit_code

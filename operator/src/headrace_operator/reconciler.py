@@ -57,7 +57,8 @@ class Reconciler:
         for _ in range(_MOST_ROUNDS):
             run = self._view.run(name)
             if run is None:
-                return await self._release_orphans(name)
+                await self._release_orphans(name)
+                return None
             plan = self._plan(run, facts)
             if plan.read_live:
                 await self._list_pods(name)
