@@ -30,7 +30,7 @@ from headrace_runtime.kubernetes_connection import KubernetesConnection
 from headrace_runtime.process import Lifecycle
 from headrace_runtime.s3 import S3ObjectStore
 
-__all__ = ["Context"]
+__all__ = ["Context", "read_tokens"]
 
 _MANIFESTS_PER_PARTITION = 5_000
 _RETRY_WAIT_S = 1.0
@@ -76,7 +76,7 @@ class Context:
     def app(self) -> AsgiApp:
         """The HTTP interface over these parts."""
         telemetry, path = self.life.telemetry, self._settings.run_tokens_file
-        runs = None if path is None else run_routes(self._runs, _tokens(path), telemetry)
+        runs = None if path is None else run_routes(self._runs, read_tokens(path), telemetry)
         return create_app(self.census, self.ends, self.tracer, self.live, telemetry, runs=runs)
 
     def _runs(self) -> ClusterRuns:
@@ -118,15 +118,22 @@ class Context:
                 return
 
 
-def _tokens(path: Path) -> RunTokens:
+def read_tokens(path: Path) -> RunTokens:
     """The tokens of a file. ConfigurationError where it cannot be read."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigurationError(
-            f"The file of run tokens {path} cannot be read.",
-            why=str(error),
-            fix="Set HEADRACE_RUN_TOKENS_FILE to a YAML file, or leave it out to offer no /v1/runs.",
-            code="run_tokens",
-        ) from error
+        content = yaml.safe_load(path.read_bytes())
+    except OSError as error:
+        raise _tokens_unreadable(path, str(error)) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        # The error quotes the file, which may hold a token by mistake.
+        raise _tokens_unreadable(path, f"It is not YAML ({type(error).__name__}).") from None
     return read_run_tokens(content)
+
+
+def _tokens_unreadable(path: Path, why: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"The file of run tokens {path} cannot be read.",
+        why=why,
+        fix="Set HEADRACE_RUN_TOKENS_FILE to a YAML file, or leave it out to offer no /v1/runs.",
+        code="run_tokens",
+    )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
 from headrace_api.run_tokens import RunTokens
 from headrace_core.errors import UsageError
@@ -29,15 +29,18 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 def run_routes(runs: Callable[[], ClusterRuns], tokens: RunTokens, telemetry: Telemetry) -> APIRouter:
     """The routes. ``runs`` raises Unavailable while the cluster is not connected."""
-    router = APIRouter(prefix="/v1/runs", tags=["runs"])
+
+    def authorised(authorization: Annotated[str | None, Header()] = None) -> None:
+        tokens.caller(authorization)
+
+    router = APIRouter(prefix="/v1/runs", tags=["runs"], dependencies=[Depends(authorised)])
 
     def answer(value: Any, route: str, status: int = 200) -> Response:
         telemetry.count("headrace_api_requests_total", route=route, status=str(status))
         return Response(msgspec.json.encode(value), status, media_type="application/json")
 
     @router.post("", summary="Create a run, or find the one that there is")
-    async def create(request: Request, authorization: Annotated[str | None, Header()] = None) -> Response:
-        tokens.caller(authorization)
+    async def create(request: Request) -> Response:
         wanted = _request(await _body(request))
         run, made = await runs().submit(decode_spec(bytes(wanted.spec)), wanted.name)
         return answer(run, "runs", 201 if made else 200)
@@ -47,24 +50,19 @@ def run_routes(runs: Callable[[], ClusterRuns], tokens: RunTokens, telemetry: Te
         state: RunState | None = None,
         job: str | None = None,
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-        authorization: Annotated[str | None, Header()] = None,
     ) -> Response:
-        tokens.caller(authorization)
         found = [run for run in await runs().all() if _meets(run, state, job)]
         return answer({"runs": found[:limit], "total": len(found)}, "runs")
 
     @router.get("/{name}", summary="A run and its attempts")
-    async def one(name: str, authorization: Annotated[str | None, Header()] = None) -> Response:
-        tokens.caller(authorization)
+    async def one(name: str) -> Response:
         return answer(await runs().get(check_run_name(name)), "run")
 
     @router.get("/{name}/logs", summary="What the drivers of a run wrote")
     async def logs(
         name: str,
         attempt: Annotated[int | None, Query(ge=1)] = None,
-        authorization: Annotated[str | None, Header()] = None,
     ) -> Response:
-        tokens.caller(authorization)
         parts = await runs().logs(check_run_name(name), attempt)
         text = b"".join(b"==> attempt %d <==\n%s\n" % part for part in parts)
         telemetry.count("headrace_api_requests_total", route="run_logs", status="200")
@@ -74,17 +72,14 @@ def run_routes(runs: Callable[[], ClusterRuns], tokens: RunTokens, telemetry: Te
     async def rerun(
         name: str,
         idempotency_key: Annotated[str | None, Header(max_length=255)] = None,
-        authorization: Annotated[str | None, Header()] = None,
     ) -> Response:
-        tokens.caller(authorization)
         if not idempotency_key:
             raise _key_missing()
         run, made = await runs().rerun(check_run_name(name), idempotency_key)
         return answer(run, "run_reruns", 201 if made else 200)
 
     @router.post("/{name}/cancel", summary="Ask a run to end")
-    async def cancel(name: str, authorization: Annotated[str | None, Header()] = None) -> Response:
-        tokens.caller(authorization)
+    async def cancel(name: str) -> Response:
         return answer(await runs().cancel(check_run_name(name)), "run_cancel", 202)
 
     return router

@@ -60,6 +60,6 @@ def read_run_tokens(content: Any) -> RunTokens:
         raise ConfigurationError(
             "The file of run tokens cannot be understood.",
             why=str(error),
-            fix="It looks like: {version: 1, callers: [{name: airflow, hash: 'sha256:…'}]}.",
+            fix="The file of HEADRACE_RUN_TOKENS_FILE looks like: {version: 1, callers: [{name: airflow, hash: 'sha256:…'}]}.",
             code="run_tokens",
         ) from error
