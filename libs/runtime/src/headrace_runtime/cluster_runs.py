@@ -112,20 +112,22 @@ class ClusterRuns:
                 if run.finished:
                     return run
                 pause_s = _PAUSE_S
-                await self._changed(name, body["metadata"]["resourceVersion"])
+                if not await self._changed(name, body["metadata"]["resourceVersion"]):
+                    await asyncio.sleep(_PAUSE_S)  # a watch that ends at once must not make a busy loop
             except Unavailable as error:
                 if not isinstance(error, VersionExpired):
                     await asyncio.sleep(pause_s)
                     pause_s = min(_LONGEST_PAUSE_S, 2 * pause_s)
 
-    async def _changed(self, name: str, version: str) -> None:
-        """Return when something happened to a run after that version, or a minute has passed."""
+    async def _changed(self, name: str, version: str) -> bool:
+        """Whether something happened to a run after that version before its watch ended, a minute later at most."""
         events = self._api.watch(
             PIPELINE_RUNS, self._namespace, resource_version=version, name=name, for_s=_WATCH_S
         )
         async for event in events:
             if event.kind != "BOOKMARK":
-                return
+                return True
+        return False
 
     async def _create(self, name: str, spec: RunSpec) -> tuple[Run, bool]:
         try:
