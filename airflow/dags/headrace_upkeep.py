@@ -22,7 +22,11 @@ from headrace_runs import (
 from kubernetes.client import models as k8s
 
 IDENTITY_SECRET = os.environ.get("HEADRACE_IDENTITY_SECRET", "headrace-identity")
-"""Secret with the settings of `headrace identity sync`: HEADRACE_IDENTITY_URL and the like."""
+"""Secret with HEADRACE_IDENTITY_URL, HEADRACE_IDENTITY_QUERY, maybe HEADRACE_IDENTITY_WATERMARK_COLUMN, and the account for Kafka
+where it asks for one."""
+
+SETTINGS = os.environ.get("HEADRACE_SETTINGS", "headrace-settings")
+"""ConfigMap of the installation's settings, which the chart makes."""
 
 _COMMON = {
     "start_date": START,
@@ -54,7 +58,7 @@ with DAG(dag_id="headrace_identity", schedule=_HOURLY, **_COMMON):
         "identity_sync",
         ["identity", "sync"],
         env_from=[
-            k8s.V1EnvFromSource(secret_ref=k8s.V1SecretEnvSource(name=name))
-            for name in ("headrace-kafka", IDENTITY_SECRET)
+            k8s.V1EnvFromSource(config_map_ref=k8s.V1ConfigMapEnvSource(name=SETTINGS)),
+            k8s.V1EnvFromSource(secret_ref=k8s.V1SecretEnvSource(name=IDENTITY_SECRET)),
         ],
     )

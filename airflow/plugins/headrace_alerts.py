@@ -23,7 +23,7 @@ async def deadline_near(**context: Any) -> None:
     name = run.get("dag_id") if isinstance(run, dict) else getattr(run, "dag_id", None)
     text = (
         f"{name or 'headrace_daily'} is not done, and dashboards are due at 08:00. "
-        "What runs: kubectl get plrun; what to do: docs/runbooks/daily-late.md."
+        "What runs: kubectl get plrun; what to do: the runbook daily-late."
     )
     _log.warning(text)
     if webhook := os.environ.get("HEADRACE_ALERT_WEBHOOK"):

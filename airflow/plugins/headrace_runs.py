@@ -44,7 +44,7 @@ POOL = os.environ.get("HEADRACE_AIRFLOW_POOL", "headrace")
 """Bounds how many runs wait at once. Create it: `airflow pools set headrace 8 "Headrace batch runs"`."""
 
 NAMESPACE = os.environ.get("HEADRACE_NAMESPACE", "headrace")
-IMAGE = os.environ.get("HEADRACE_CLI_IMAGE", "ghcr.io/headrace/cli:0.1.0")
+IMAGE = os.environ.get("HEADRACE_CLI_IMAGE", "headrace-cli:0.1.0")
 SERVICE_ACCOUNT = os.environ.get("HEADRACE_RUN_SERVICE_ACCOUNT", "headrace-run")
 
 DEFAULT_ARGS: Mapping[str, Any] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from types import SimpleNamespace
 
 import pytest
+from conftest import ROOT
 from headrace_alerts import deadline_near, task_failed
 
 _FAILED = {
@@ -50,6 +52,9 @@ def test_a_late_day_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     [text] = texts
     assert "headrace_daily" in text
     assert "08:00" in text
+    page = re.search(r"runbook ([a-z-]+)", text)
+    assert page, "an alert names its runbook"
+    assert (ROOT.parent / "docs" / "runbooks" / f"{page[1]}.md").is_file()
 
 
 def test_a_failed_task_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

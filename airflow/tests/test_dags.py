@@ -159,3 +159,9 @@ def test_parameters_refuse_what_is_no_day() -> None:
         PARAMS["date"].resolve("yesterday")
     with pytest.raises(Exception, match="minimum"):
         PARAMS["rerun"].resolve(-1)
+
+
+def test_identity_is_told_where_the_log_is_and_what_to_read(bag: DagBag) -> None:
+    task = bag.dags["headrace_identity"].get_task("identity_sync")
+    sources = [(each.config_map_ref or each.secret_ref).name for each in task.env_from]
+    assert sources == ["headrace-settings", "headrace-identity"]

@@ -34,11 +34,19 @@ def sync_mapping(
     ],
     query: Annotated[
         str,
-        typer.Option(help="SELECT with kind, alias, customer_id, and maybe op, confidence, valid_from."),
+        typer.Option(
+            envvar="HEADRACE_IDENTITY_QUERY",
+            show_envvar=True,
+            help="SELECT with kind, alias, customer_id, and maybe op, confidence, valid_from.",
+        ),
     ],
     watermark_column: Annotated[
         str | None,
-        typer.Option(help="Column of the query to read on from; without it all is read each time."),
+        typer.Option(
+            envvar="HEADRACE_IDENTITY_WATERMARK_COLUMN",
+            show_envvar=True,
+            help="Column of the query to read on from; without it all is read each time.",
+        ),
     ] = None,
     source: Annotated[
         str, typer.Option(help="Whose word the edges are; each takes back only its own.")
