@@ -10,6 +10,7 @@ import copy
 from collections.abc import Sequence
 from typing import Any
 
+from headrace_core.instants import instant_text
 from headrace_operator.actions import (
     Action,
     CancelRun,
@@ -25,7 +26,6 @@ from headrace_operator.actions import (
     SweepExecutors,
     WriteStatus,
 )
-from headrace_operator.instants import instant_text
 from headrace_operator.observed import observe_pod, observe_run
 from headrace_operator.planning import plan
 from headrace_operator.sizes import Installation, PodPlace, Size

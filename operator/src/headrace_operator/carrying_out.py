@@ -31,7 +31,8 @@ from headrace_operator.actions import (
 )
 from headrace_operator.cluster_view import ClusterView
 from headrace_operator.event_log import EventLog
-from headrace_operator.observed import ObservedRun
+from headrace_operator.names import selector_text
+from headrace_operator.observed import ObservedRun, controller_uid
 from headrace_operator.token_bucket import TokenBucket
 from headrace_runtime.errors_kubernetes import (
     AdmissionRefused,
@@ -140,8 +141,8 @@ class ActionCarrier:
             made = await self._api.create(kind, self._namespace, dict(manifest))
         except ObjectExists:
             made = await self._found(kind, manifest["metadata"]["name"])
-            if _controller_uid(made) != run.uid:
-                metadata = made["metadata"]
+            metadata = made["metadata"]
+            if controller_uid(metadata) != run.uid:
                 ending = "deletionTimestamp" in metadata
                 return Facts(conflict=Conflict(name, metadata["name"], terminating=ending))
         if kind is PODS:
@@ -166,8 +167,7 @@ class ActionCarrier:
                 case DeleteDriver(name=name, uid=uid, grace_s=grace_s):
                     await self._api.delete(PODS, self._namespace, name, uid=uid, grace_s=grace_s)
                 case SweepExecutors(labels=labels):
-                    selector = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
-                    await self._api.delete_many(PODS, self._namespace, labels=selector)
+                    await self._api.delete_many(PODS, self._namespace, labels=selector_text(labels))
                 case DeleteRun(uid=uid, resource_version=version):
                     await self._api.delete(
                         PIPELINE_RUNS, self._namespace, run.name, uid=uid, resource_version=version
@@ -220,8 +220,3 @@ _WHAT: dict[type[Action], str] = {
     DeleteRun: "delete pipelineruns",
     EmitEvent: "create events",
 }
-
-
-def _controller_uid(body: Json) -> str:
-    owners = body["metadata"].get("ownerReferences") or ()
-    return next((str(owner["uid"]) for owner in owners if owner.get("controller")), "")

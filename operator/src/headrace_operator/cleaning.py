@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from headrace_core.instants import read_instant
 from headrace_core.run_status import AttemptStatus
 from headrace_operator.actions import (
     Action,
@@ -18,7 +19,6 @@ from headrace_operator.actions import (
 )
 from headrace_operator.driver_objects import DRIVER_GRACE_S
 from headrace_operator.folding import Pods
-from headrace_operator.instants import read_instant
 from headrace_operator.names import DRIVER_FINALIZER, executor_selector
 from headrace_operator.observed import ObservedPod, ObservedRun
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from headrace_core.instants import instant_text
 from headrace_core.run_status import (
     AttemptStatus,
     Condition,
@@ -20,7 +21,6 @@ from headrace_core.run_status import (
 )
 from headrace_operator.actions import EmitEvent
 from headrace_operator.classification import cut
-from headrace_operator.instants import instant_text
 from headrace_operator.observed import ObservedPod
 
 __all__ = ["Verdict", "count_executors", "events_between", "with_conditions"]

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import msgspec
 
+from headrace_core.instants import instant_text, read_instant
 from headrace_core.run_policy import AttemptRecord
 from headrace_core.run_status import AttemptStatus, ResultDay, ResultStatus
 from headrace_operator.actions import Facts
 from headrace_operator.classification import Ending, cut, ending_of, lost_ending
-from headrace_operator.instants import instant_text, read_instant
 from headrace_operator.names import driver_name
 from headrace_operator.observed import ObservedPod, ObservedRun
 

@@ -7,9 +7,9 @@ from collections import Counter
 import aiohttp
 
 from headrace_core.clock import Clock
+from headrace_core.instants import read_instant
 from headrace_core.run_status import AttemptStatus
 from headrace_operator.cluster_view import ClusterView
-from headrace_operator.instants import read_instant
 from headrace_operator.observed import ObservedRun
 from headrace_operator.watches import WatchAge
 from headrace_operator.workqueue import WorkQueue

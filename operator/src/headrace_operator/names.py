@@ -29,6 +29,7 @@ __all__ = [
     "driver_name",
     "executor_selector",
     "pods_selector",
+    "selector_text",
 ]
 
 SHORT_NAME = "plrun"
@@ -83,3 +84,8 @@ def pods_selector(run: str) -> Mapping[str, str]:
 def executor_selector(run_uid: str, attempt: int) -> Mapping[str, str]:
     """Labels by which the executors of an attempt are deleted."""
     return {RUN_UID_LABEL: run_uid, ATTEMPT_LABEL: str(attempt), ROLE_LABEL: "executor"}
+
+
+def selector_text(labels: Mapping[str, str]) -> str:
+    """Labels as the API server takes them to choose objects by."""
+    return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))

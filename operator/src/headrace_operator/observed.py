@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from headrace_core.errors import BadData
+from headrace_core.instants import read_instant
 from headrace_core.pipeline_run import RunSpec, decode_spec
 from headrace_core.run_policy import concurrency_key
 from headrace_core.run_status import RunStatus, decode_status
-from headrace_operator.instants import read_instant
 from headrace_operator.names import (
     ATTEMPT_LABEL,
     KIND,
@@ -24,7 +24,16 @@ from headrace_operator.names import (
     RUN_UID_LABEL,
 )
 
-__all__ = ["ObservedPod", "ObservedRun", "Role", "Terminated", "holders_of", "observe_pod", "observe_run"]
+__all__ = [
+    "ObservedPod",
+    "ObservedRun",
+    "Role",
+    "Terminated",
+    "controller_uid",
+    "holders_of",
+    "observe_pod",
+    "observe_run",
+]
 
 Json = Mapping[str, Any]
 Role = Literal["driver", "executor"]
@@ -148,7 +157,7 @@ def observe_pod(body: Json) -> ObservedPod | None:
         run_uid=labels.get(RUN_UID_LABEL, ""),
         attempt=int(attempt),
         role="driver" if role == "driver" else "executor",
-        owner_uid=_controller_uid(metadata),
+        owner_uid=controller_uid(metadata),
         created_ms=read_instant(metadata.get("creationTimestamp")) or 0,
         deletion_ms=read_instant(metadata.get("deletionTimestamp")),
         finalizers=tuple(metadata.get("finalizers") or ()),
@@ -227,7 +236,8 @@ def _condition(status: Json, kind: str, value: str) -> Json:
     return {}
 
 
-def _controller_uid(metadata: Json) -> str:
+def controller_uid(metadata: Json) -> str:
+    """The uid of an object's controller, from its metadata; empty where it has none."""
     for owner in metadata.get("ownerReferences") or ():
         if owner.get("controller"):
             return str(owner.get("uid", ""))

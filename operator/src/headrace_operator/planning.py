@@ -13,6 +13,7 @@ import msgspec
 
 from headrace_core import run_policy
 from headrace_core.errors import BadData
+from headrace_core.instants import instant_text, read_instant
 from headrace_core.pipeline_run import RunSpec
 from headrace_core.run_policy import Evict, Finish, Run, Start, Step, Stop, Wait
 from headrace_core.run_status import AttemptStatus
@@ -22,7 +23,6 @@ from headrace_operator.cleaning import clean, expire, release
 from headrace_operator.conditions import Verdict, count_executors
 from headrace_operator.driver_objects import DRIVER_GRACE_S, AttemptObjects, attempt_objects
 from headrace_operator.folding import Pods, end_attempt, fold, pods_of, record_of, result_of
-from headrace_operator.instants import instant_text, read_instant
 from headrace_operator.observed import ObservedPod, ObservedRun
 from headrace_operator.sizes import Installation, resources_of
 from headrace_operator.stalling import no_place, stalled_by

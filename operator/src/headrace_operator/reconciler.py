@@ -11,7 +11,7 @@ from headrace_operator.actions import Action, Facts, Plan, RemoveDriverFinalizer
 from headrace_operator.carrying_out import ActionCarrier
 from headrace_operator.cleaning import plan_orphans
 from headrace_operator.cluster_view import ClusterView
-from headrace_operator.names import pods_selector
+from headrace_operator.names import pods_selector, selector_text
 from headrace_operator.observed import ObservedPod, ObservedRun
 from headrace_runtime.errors_kubernetes import KubernetesUnavailable, ObjectAbsent, StaleObject
 from headrace_runtime.ports_kubernetes import PIPELINE_RUNS, PODS, KubernetesApi
@@ -115,6 +115,5 @@ class Reconciler:
             self._notify(name)
 
     async def _list_pods(self, name: str) -> None:
-        selector = ",".join(f"{key}={value}" for key, value in sorted(pods_selector(name).items()))
-        found = await self._api.list(PODS, self._namespace, labels=selector)
+        found = await self._api.list(PODS, self._namespace, labels=selector_text(pods_selector(name)))
         self._view.saw_all_pods(name, found.items)

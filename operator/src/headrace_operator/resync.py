@@ -26,6 +26,7 @@ RESYNC_S = 300.0
 _PODS = f"{MANAGED_BY_LABEL}={MANAGED_BY}"
 _PATIENCE_S = 30.0
 _LOOK_S = 0.1
+_RETRY_S = 5.0
 
 
 class Resync:
@@ -59,7 +60,7 @@ class Resync:
                 await self.compare()
             except HeadraceError as error:
                 _log.warning("The view was not compared.", extra={"why": str(error)})
-                await asyncio.sleep(_LOOK_S * 50)
+                await asyncio.sleep(_RETRY_S)
 
     async def compare(self) -> None:
         """What is listed is in the view afterwards, what is gone is not. Waits a while for the watches to bring it."""

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from headrace_core.errors import BadData
+from headrace_core.instants import instant_text, read_instant
 from headrace_core.run_status import RunStatus
-from headrace_operator.instants import instant_text, read_instant
 from headrace_operator.observed import ObservedRun, holders_of, observe_pod, observe_run
 
 LABELS = {

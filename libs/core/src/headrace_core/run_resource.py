@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import msgspec
 
 from headrace_core.errors import BadData
+from headrace_core.instants import read_instant
 from headrace_core.pipeline_run import DayResult, RunResult, RunSpec, check_run_name, decode_spec
 from headrace_core.run_policy import AttemptRecord, Run, RunState
 from headrace_core.run_status import AttemptStatus, RunStatus, decode_status
@@ -53,12 +53,12 @@ def run_of(body: Mapping[str, Any]) -> Run:
     return Run(
         name=name,
         spec=spec,
-        created_ms=_instant_ms(metadata.get("creationTimestamp")) or 0,
+        created_ms=read_instant(metadata.get("creationTimestamp")) or 0,
         attempts=tuple(_attempt(each) for each in status.attempts),
         state=state,
         reason=reason,
         message=message,
-        ended_ms=_instant_ms(status.completion_time),
+        ended_ms=read_instant(status.completion_time),
         result=_result(name, spec, status),
     )
 
@@ -79,8 +79,8 @@ def _state(status: RunStatus) -> tuple[RunState, str, str]:
 def _attempt(status: AttemptStatus) -> AttemptRecord:
     return AttemptRecord(
         number=status.number,
-        started_ms=_instant_ms(status.start_time) or 0,
-        ended_ms=_instant_ms(status.end_time),
+        started_ms=read_instant(status.start_time) or 0,
+        ended_ms=read_instant(status.end_time),
         exit_code=status.exit_code,
         failure=status.failure,
         stopped=status.stopped,
@@ -114,11 +114,6 @@ def _result(name: str, spec: RunSpec, status: RunStatus) -> RunResult | None:
         dry_run=spec.dry_run,
         days=days,
         counts=status.result.counts,
-        started_ms=_instant_ms(last.start_time) or 0,
-        ended_ms=_instant_ms(last.end_time) or 0,
+        started_ms=read_instant(last.start_time) or 0,
+        ended_ms=read_instant(last.end_time) or 0,
     )
-
-
-def _instant_ms(text: str | None) -> int | None:
-    """Milliseconds since 1970 of a time as Kubernetes writes it."""
-    return None if text is None else round(dt.datetime.fromisoformat(text).timestamp() * 1000)
