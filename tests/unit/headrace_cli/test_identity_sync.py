@@ -287,6 +287,15 @@ async def test_who_stops_the_sync_waits_for_no_database(monkeypatch: pytest.Monk
     held.set()
 
 
+@pytest.fixture
+def heeds_interrupts() -> Iterator[None]:
+    """As in a terminal: what runs in the background of a script has been told to ignore Ctrl-C, and so have its tests."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeds_interrupts")
 def test_a_stopped_sync_says_what_stays(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
