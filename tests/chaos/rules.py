@@ -30,6 +30,7 @@ class SimulatedRules:
             assert record.value is not None
             identity, fingerprint, reason = read_event(record.value, self.rules_version)
             columns.ids.append(identity)
+            columns.sizes.append(len(record.value))
             columns.fingerprints.append(fingerprint ^ (self.fingerprint_version - 1))
             columns.reasons.append(reason.number)
             good = reason.number == 0

@@ -79,6 +79,7 @@ class LetterRules:
             content = record.value.decode().partition(":")[2]
             refused = content in self._refused
             columns.ids.append(record.key)
+            columns.sizes.append(len(record.value))
             columns.fingerprints.append(fingerprint(content.encode()))
             columns.reasons.append(Reason.INVALID_JSON.number if refused else 0)
             columns.values.append(None if refused else record.value)

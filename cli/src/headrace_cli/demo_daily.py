@@ -115,7 +115,11 @@ async def _stop(runs: LocalRuns, submitting: asyncio.Task[Run]) -> None:
 async def read_sessions(dsn: str, day: str, *, within_s: float = _DEADLINE_S) -> list[tuple[Any, ...]]:
     """The longest sessions of a day, each with the count of all at its end; Unavailable where they do not come in time."""
     connection = await PostgresConnection.connect(
-        dsn, application_name="headrace-demo", statement_timeout_s=within_s, lock_timeout_s=within_s
+        dsn,
+        application_name="headrace-demo",
+        connect_timeout_s=within_s,
+        statement_timeout_s=within_s,
+        lock_timeout_s=within_s,
     )
     try:
         return await connection.execute(_LONGEST, (day, _SHOWN_SESSIONS))

@@ -60,6 +60,11 @@ class Interval(_Block, frozen=True, kw_only=True):
     start: Day
     end: Day
 
+    @property
+    def days(self) -> int:
+        """How many days it holds; below 1 where ``end`` is no later day. ValueError where a date is none."""
+        return (dt.date.fromisoformat(self.end) - dt.date.fromisoformat(self.start)).days
+
 
 class DailyParameters(_Block, frozen=True, kw_only=True):
     """``catch_up``: also plan every other day that has files which no generation of it contains, oldest first."""
@@ -191,8 +196,8 @@ class RunSpec(_Block, frozen=True, kw_only=True):
             return (dt.date.fromisoformat(self.date),)
         if self.interval is None:
             return ()
-        start, end = dt.date.fromisoformat(self.interval.start), dt.date.fromisoformat(self.interval.end)
-        return tuple(start + dt.timedelta(days=number) for number in range((end - start).days))
+        start = dt.date.fromisoformat(self.interval.start)
+        return tuple(start + dt.timedelta(days=number) for number in range(self.interval.days))
 
 
 _NEEDS_DAYS: frozenset[JobName] = frozenset({"daily", "reprocess", "quality", "export"})
@@ -226,7 +231,7 @@ def _check(spec: RunSpec) -> None:
         raise ValueError(f"the job is {spec.job}, but there are parameters of {', '.join(others)}")
     if spec.date is not None and spec.interval is not None:
         raise ValueError("date and interval exclude each other")
-    if spec.interval is not None and not 0 < len(spec.days()) <= _MOST_DAYS:
+    if spec.interval is not None and not 0 < spec.interval.days <= _MOST_DAYS:
         raise ValueError(f"the interval must hold 1 to {_MOST_DAYS} days; end is not part of it")
     spec.days()  # a date that the calendar does not have is a ValueError
     is_undo = spec.reprocess is not None and spec.reprocess.undo is not None

@@ -19,7 +19,6 @@ class RawBuffer:
     def __init__(self, range_records: int, range_bytes: int) -> None:
         self._range_records, self._range_bytes = range_records, range_bytes
         self._records: list[RawRecord] = []
-        self._sizes: list[int] = []
         self._columns = Prepared()
         self._bytes = 0
         self._next = 0
@@ -45,7 +44,7 @@ class RawBuffer:
 
     def restart(self, position: int) -> None:
         """Drop everything; the next record comes from ``position`` on."""
-        self._records, self._sizes, self._columns = [], [], Prepared()
+        self._records, self._columns = [], Prepared()
         self._bytes, self._next, self._due = 0, position, 0
 
     def unseen(self, records: Sequence[RawRecord]) -> Sequence[RawRecord]:
@@ -56,11 +55,9 @@ class RawBuffer:
 
     def add(self, records: Sequence[RawRecord], columns: Prepared, next_offset: int) -> None:
         """Take records that follow, with their columns."""
-        sizes = [len(record.value or b"") for record in records]
         self._records.extend(records)
         self._columns.extend(columns)
-        self._sizes.extend(sizes)
-        self._bytes += sum(sizes)
+        self._bytes += sum(columns.sizes)
         self._next = max(self._next, next_offset)
 
     def due(self) -> None:
@@ -70,7 +67,7 @@ class RawBuffer:
     def peek(self, at_most: int | None = None) -> tuple[Sequence[RawRecord], int]:
         """The next range, at least one record, and its end: also past a hole in the log where it takes everything."""
         count = min(at_most or self._range_records, self._range_records, len(self._records))
-        totals = list(accumulate(self._sizes[:count]))
+        totals = list(accumulate(self._columns.sizes[:count]))
         count = max(1, bisect_right(totals, self._range_bytes))
         if count == len(self._records):
             return self._records[:count], self._next
@@ -82,7 +79,7 @@ class RawBuffer:
 
     def take(self, count: int) -> None:
         """Remove the records of a range that was decided."""
+        self._bytes -= sum(self._columns.sizes[:count])
         self._columns.drop(count)
-        self._bytes -= sum(self._sizes[:count])
-        del self._records[:count], self._sizes[:count]
+        del self._records[:count]
         self._due = max(0, self._due - count)

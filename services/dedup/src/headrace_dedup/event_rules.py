@@ -52,8 +52,9 @@ class EventRules:
     def prepare(self, partition: int, records: Sequence[RawRecord]) -> Prepared:
         """See `headrace_dedup.ports.Rules`."""
         columns = Prepared()
-        ids, fingerprints, reasons, values = (
+        ids, sizes, fingerprints, reasons, values = (
             columns.ids,
+            columns.sizes,
             columns.fingerprints,
             columns.reasons,
             columns.values,
@@ -62,11 +63,13 @@ class EventRules:
         customer_of = self._customers.customer_of if len(self._customers) else None
         # The hot loop of the service: one frame, local names, nothing kept but the columns.
         for position, record in enumerate(records):
+            raw = record.value or b""
+            sizes.append(len(raw))
             try:
                 meta, index, rerun = self._headers(record.headers)
                 if meta.dialect == MAPPED:
                     self._check_mapping(meta)
-                parsed = parse(record.value or b"", meta, mappings)
+                parsed = parse(raw, meta, mappings)
                 identity = identify(parsed, meta, index, rerun)
                 if record.key != identity.dedup_id:
                     raise _other_key(identity.dedup_id)

@@ -108,6 +108,8 @@ class Prepared:
 
     ids: list[bytes] = field(default_factory=list)
     """16 bytes each; the record's own key, or zeros, where no identity can be computed."""
+    sizes: list[int] = field(default_factory=list)
+    """Bytes of the raw value. Whoever asks the record for its value again is given another copy of it."""
     fingerprints: list[int] = field(default_factory=list)
     reasons: list[int] = field(default_factory=list)
     details: dict[int, str] = field(default_factory=dict)
@@ -121,6 +123,7 @@ class Prepared:
         """Append the columns of the records that follow."""
         before = len(self.ids)
         self.ids += other.ids
+        self.sizes += other.sizes
         self.fingerprints += other.fingerprints
         self.reasons += other.reasons
         self.values += other.values
@@ -131,6 +134,7 @@ class Prepared:
         """A copy of the first ``count`` rows."""
         return Prepared(
             self.ids[:count],
+            self.sizes[:count],
             self.fingerprints[:count],
             self.reasons[:count],
             {at: detail for at, detail in self.details.items() if at < count},
@@ -140,7 +144,8 @@ class Prepared:
 
     def drop(self, count: int) -> None:
         """Remove the first ``count`` rows."""
-        del self.ids[:count], self.fingerprints[:count], self.reasons[:count], self.values[:count]
+        for column in (self.ids, self.sizes, self.fingerprints, self.reasons, self.values):
+            del column[:count]
         self.details = {at - count: detail for at, detail in self.details.items() if at >= count}
         self.edges = {at - count: edges for at, edges in self.edges.items() if at >= count}
 
