@@ -22,6 +22,7 @@ from headrace_core.topics import (
     IDENTITY_EDGES,
     TOPICS,
 )
+from headrace_dedup import raw_feed, worker
 from headrace_dedup.event_rules import EventRules
 from headrace_dedup.log_access import LogAccess, PartitionNames
 from headrace_dedup.owner import Owner
@@ -79,6 +80,13 @@ class FakeGroup:
     ) -> dict[TopicPartition, int]:
         """See GroupCoordination."""
         return {}
+
+
+@pytest.fixture(autouse=True)
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test waits for the worker's next look at its group, or for a fetch that finds nothing."""
+    monkeypatch.setattr(worker, "_LOOK_S", 0.02)
+    monkeypatch.setattr(raw_feed, "_FETCH_WAIT_S", 0.02)
 
 
 class World:

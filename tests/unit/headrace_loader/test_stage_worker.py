@@ -34,6 +34,13 @@ P = 3
 TOPICS = (EVENTS_CLEAN, EVENTS_RAW, BATCHES_STAGED)
 
 
+@pytest.fixture(autouse=True)
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test waits for what the worker does by the second."""
+    monkeypatch.setattr(stage_worker, "_HINT_EVERY_S", 0.02)
+    monkeypatch.setattr(stage_worker, "_LONGEST_FETCH_S", 0.02)
+
+
 @dataclass
 class Group:
     """A group whose members the test chooses."""

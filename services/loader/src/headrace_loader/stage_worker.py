@@ -41,7 +41,7 @@ _LONGEST_FETCH_S = 0.25
 _FETCH_RECORDS = 20_000
 _SILENT_AFTER_S = 15.0
 _STUCK_AFTER_S = 180.0
-_HINT_DEADLINE_S = 5.0
+_HINT_EVERY_S, _HINT_DEADLINE_S = 1.0, 5.0
 _LAG_EVERY_S = 5.0
 _IDENTITY_EVERY_S = 30.0
 _RETRY_S = 1.0
@@ -276,7 +276,7 @@ class StageWorker:
     async def _commit(self) -> None:
         """Commit chain ends as offsets of the group: a hint for the next owner, and the lag that people look at."""
         while True:
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(_HINT_EVERY_S)
             hints, self._hints = self._hints, {}
             if hints and not await self._group.commit(hints, deadline_s=_HINT_DEADLINE_S):
                 self._hints = {tp: at for tp, at in hints.items() if tp in self._partitions} | self._hints
