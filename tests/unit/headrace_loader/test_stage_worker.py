@@ -18,7 +18,7 @@ from headrace_core.manifest import Manifest, decode_manifest
 from headrace_core.notes import decode_staged_note
 from headrace_core.paths import chain_prefix
 from headrace_core.topics import BATCHES_STAGED, EVENTS_CLEAN, EVENTS_RAW
-from headrace_loader import stage_worker
+from headrace_loader import stage_worker, stager
 from headrace_loader.log_identity import LogIdentity, read_log_identity
 from headrace_loader.settings import StageSettings
 from headrace_loader.stage_lines import STAGE_LINES
@@ -36,9 +36,10 @@ TOPICS = (EVENTS_CLEAN, EVENTS_RAW, BATCHES_STAGED)
 
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test waits for what the worker does by the second."""
+    """No test waits for what the worker does by the second, or long before a write is tried again."""
     monkeypatch.setattr(stage_worker, "_HINT_EVERY_S", 0.02)
     monkeypatch.setattr(stage_worker, "_LONGEST_FETCH_S", 0.02)
+    monkeypatch.setattr(stager, "_FIRST_DELAY_S", 0.01)
 
 
 @dataclass
