@@ -53,7 +53,8 @@ class Rules(Protocol):
     fingerprint_version: int
 
     def prepare(self, partition: int, records: Sequence[RawRecord]) -> Prepared:
-        """Identity, fingerprint, CleanEvent (JSON) and edges of each record, or the reason why there is none.
+        """Identity, fingerprint, CleanEvent (JSON) and edges of each record, or the reason why there is none; the size of its
+        value in any case, by which ranges and memory are bounded.
 
         ConfigurationError where a mapping that a record names is not deployed: that is no property of the record.
         """
