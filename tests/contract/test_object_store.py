@@ -49,7 +49,11 @@ def settings_of_second(access: S3Access) -> StoreSettings:
     )
 
 
-@pytest.fixture(params=["memory", "weed", "versitygw"])
+# One worker builds versitygw, which takes a minute on a fresh machine; the other goes on with its tests meanwhile.
+_BUILT = pytest.param("versitygw", marks=pytest.mark.xdist_group("versitygw"))
+
+
+@pytest.fixture(params=["memory", "weed", _BUILT])
 def store(request: pytest.FixtureRequest) -> ObjectStore:
     """Each adapter on each server."""
     if request.param == "memory":

@@ -29,7 +29,7 @@ FROM ops.load_ledger WHERE loaded_ts >= now() - interval '1 day' GROUP BY 1
 _LEDGER = """
 SELECT file_id, file_key, rows_staged, rows_inserted, rows_present, rows_suppressed, writer,
        (extract(epoch FROM loaded_ts) * 1000)::bigint AS loaded_ms
-FROM ops.load_ledger WHERE file_key = ANY(%(keys)s)
+FROM ops.load_ledger WHERE file_key = ANY(%(keys)s) OR file_id = ANY(%(file_ids)s)
 """
 _EVENT = "SELECT to_jsonb(e) AS event FROM analytics.events e WHERE dedup_id = %(dedup_id)s::uuid"
 
@@ -50,9 +50,11 @@ class WarehouseReader:
             **totals, set_aside=aside, by_minute_ms={row["minute_ms"]: row["rows"] for row in minutes}
         )
 
-    async def ledger_rows(self, keys: list[str], *, deadline_s: float) -> list[dict[str, Any]]:
-        """Ledger rows of staged objects."""
-        return await self._rows(_LEDGER, {"keys": keys}, deadline_s)
+    async def ledger_rows(
+        self, keys: list[str], file_ids: list[int], *, deadline_s: float
+    ) -> list[dict[str, Any]]:
+        """Ledger rows of staged objects, named by their keys or by the file ids that rows carry."""
+        return await self._rows(_LEDGER, {"keys": keys, "file_ids": file_ids}, deadline_s)
 
     async def event(self, dedup_id_hex: str, *, deadline_s: float) -> dict[str, Any] | None:
         """The hot row of an event as JSON-ready values; None where there is none."""

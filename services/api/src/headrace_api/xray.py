@@ -132,19 +132,30 @@ class Tracer:
     async def _accepted_steps(self, partition: int, offset: int) -> list[Step]:
         record = await self._known(self._lookups.clean(partition, offset))
         clean = decode_clean(record.value) if record is not None and record.value else None
+        # The row is asked for before the ledger: both were committed together, so a row that is seen has its ledger row.
+        row = (
+            await self._known(self._warehouse.event(clean.dedup_id, deadline_s=self._deadline_s))
+            if clean
+            else None
+        )
         manifest = self._manifests.find(partition, offset)
-        steps = [_clean_step(record, clean), _file_step(manifest)]
-        if manifest is not None:
-            ledger = await self._known(
-                self._warehouse.ledger_rows(
-                    [file.key for file in manifest.files], deadline_s=self._deadline_s
-                )
-            )
-            steps.append(_ledger_step(ledger))
+        steps = [_clean_step(record, clean)]
+        if manifest is None and row is None:
+            steps.append(_file_step(None, []))
+        else:
+            ledger = await self._known(self._ledger_rows(manifest, row))
+            steps += [_file_step(manifest, ledger or []), _ledger_step(ledger)]
         if clean is not None:
-            row = await self._known(self._warehouse.event(clean.dedup_id, deadline_s=self._deadline_s))
             steps.append(_warehouse_step(row))
         return steps
+
+    async def _ledger_rows(
+        self, manifest: Manifest | None, row: dict[str, Any] | None
+    ) -> list[dict[str, Any]]:
+        """Of the manifest's files; where no manifest is held, of the file that the row says it came in."""
+        keys = [file.key for file in manifest.files] if manifest else []
+        file_ids = [row["file_id"]] if row and not keys else []
+        return await self._warehouse.ledger_rows(keys, file_ids, deadline_s=self._deadline_s)
 
     async def _known(self, answer: Awaitable[_T]) -> _T | None:
         """What a part says; None where it does not answer."""
@@ -226,7 +237,11 @@ def _clean_step(record: Record | None, clean: CleanEvent | None) -> Step:
     return Step(name="clean", state="done", at_ms=record.timestamp, explanation=text, facts=facts)
 
 
-def _file_step(manifest: Manifest | None) -> Step:
+def _file_step(manifest: Manifest | None, ledger: Sequence[dict[str, Any]]) -> Step:
+    if manifest is None and ledger:
+        text = "Staged: the load ledger names the file. Its manifest is not held here: just written, or of long ago."
+        facts: dict[str, Any] = {"files": [{"key": loaded["file_key"]} for loaded in ledger]}
+        return Step(name="file", state="done", explanation=text, facts=facts)
     if manifest is None:
         return Step(name="file", state="waiting", explanation="Not in a staged file yet.")
     files: tuple[File, ...] = manifest.files
