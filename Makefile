@@ -50,7 +50,7 @@ contract: $(READY) ## One suite per port, on every adapter
 	$(BIN)/pytest tests/contract -n 2 --dist loadgroup $(ARGS)
 
 integration: $(READY) ## Services against the real Kafka, S3 server and PostgreSQL
-	$(BIN)/pytest tests/integration -n 2 --dist loadgroup $(ARGS)
+	$(BIN)/pytest tests/integration -n 3 --dist loadgroup $(ARGS) # one for Spark, which needs a core and a half; the others mostly wait
 
 chaos: $(READY) ## The seeded state machine and its planted bugs
 	$(BIN)/pytest tests/chaos -n 2 $(ARGS)
@@ -64,7 +64,8 @@ chart: $(READY) ## Chart, images and skaffold as rendered; needs helm (HELM=…)
 	$(BIN)/pytest tests/chart -n 2 $(ARGS)
 
 e2e: $(READY) ## On a real cluster: KUBECONFIG=…, or HEADRACE_LOCALKUBE=…
-	$(BIN)/pytest tests/e2e --timeout 3600 $(ARGS)
+	$(UV) sync --quiet --frozen --project airflow --python $(PYTHON)
+	KUBERNETES_TESTS="$${KUBECONFIG:-}" $(BIN)/pytest tests/contract/test_kubernetes.py tests/e2e --timeout 3600 $(ARGS)
 
 images: ## Build the images with buildah; ONLY="ingest cli", BASE_IMAGE=…, JRE_BASE_IMAGE=…
 	@.ci/images $(ONLY)

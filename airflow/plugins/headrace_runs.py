@@ -146,6 +146,7 @@ def _pod(task_id: str, arguments: Sequence[str], **more: Any) -> KubernetesPodOp
         automount_service_account_token=True,
         security_context=_SECURE_POD,
         container_security_context=_SECURE_CONTAINER,
+        xcom_sidecar_container_security_context=_SECURE_CONTAINER,
         container_resources=_RESOURCES,
         volumes=[_SCRATCH],
         volume_mounts=[k8s.V1VolumeMount(name="tmp", mount_path="/tmp")],  # noqa: S108 - the pod's own

@@ -133,6 +133,7 @@ def test_pods_only_wait_and_may_do_little(bag: DagBag) -> None:
             assert container.allow_privilege_escalation is False
             assert container.capabilities.drop == ["ALL"]
             assert container.read_only_root_filesystem is True
+            assert task.xcom_sidecar_container_security_context == container
             assert pod.run_as_non_root is True
             assert pod.seccomp_profile.type == "RuntimeDefault"
             assert task.container_resources.limits["memory"] == "256Mi"

@@ -53,7 +53,10 @@ def settings_of_second(access: S3Access) -> StoreSettings:
 _BUILT = pytest.param("versitygw", marks=pytest.mark.xdist_group("versitygw"))
 
 
-@pytest.fixture(params=["memory", "weed", _BUILT])
+_SHARED = pytest.param("weed", marks=pytest.mark.xdist_group("stack"))
+
+
+@pytest.fixture(params=["memory", _SHARED, _BUILT])
 def store(request: pytest.FixtureRequest) -> ObjectStore:
     """Each adapter on each server."""
     if request.param == "memory":
@@ -67,6 +70,16 @@ def store(request: pytest.FixtureRequest) -> ObjectStore:
 def folder() -> str:
     """A folder of this test's own, in the shape of real keys."""
     return f"contract/{uuid4().hex}/date=2026-03-01/p=00/"
+
+
+def test_xdist_keeps_the_users_of_a_server_on_one_worker(
+    store: ObjectStore, request: pytest.FixtureRequest
+) -> None:
+    """It needs a pytest that takes the names it gives, and groups that are there before it looks."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        pytest.skip("not under pytest-xdist")
+    group = {"memory": "", "weed": "@stack", "versitygw": "@versitygw"}[request.node.callspec.params["store"]]
+    assert request.node.nodeid.partition("]")[2] == group
 
 
 async def test_what_was_put_is_read_back(store: ObjectStore, folder: str) -> None:

@@ -16,7 +16,7 @@ from headrace_local.installation import Installation
 
 __all__ = ["running"]
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.xdist_group("inspection"), pytest.mark.stack, pytest.mark.timeout(600)]
 
 _GOOD = {"id": "order-1", "name": "Order Completed", "time": "2026-11-24T10:00:00+02:00", "user_id": "42"}
 
@@ -156,6 +156,8 @@ async def test_the_console_is_a_page_of_its_own_files(running: Installation) -> 
             assert (await client.get(asset)).status_code == 200
         for path in ("/static/console.html", "/static/..%2fapp.py", "/static/none.js"):
             assert (await client.get(path)).status_code == 404
+        (receipt,) = await _send(running, _GOOD | {"id": "order-4"})
+        await _follow(running, str(receipt), "verdict")
         live = (await client.get("/v1/live")).json()
         assert {"receipt", "verdict", "excerpt", "source"} <= live[0].keys()
         metrics = (await client.get("/metrics")).text

@@ -18,7 +18,12 @@ from headrace_local.installation import Installation
 
 __all__ = ["running"]
 
-pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.xdist_group("outages"),
+    pytest.mark.stack,
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+]
 
 _OUTAGE_S = float(os.environ.get("HEADRACE_OUTAGE_S", "12"))
 """A campaign sets a minute and more."""

@@ -26,7 +26,7 @@ __all__ = ["IMAGES", "RELEASE", "Cluster", "open_cluster"]
 
 ROOT = Path(__file__).parents[2]
 RELEASE = "headrace"
-IMAGES = ("ingest", "dedup", "loader", "api", "cli", "local")
+IMAGES = ("ingest", "dedup", "loader", "api", "operator", "cli", "spark", "local")
 
 _CALL_WITHIN_S = 600.0
 _BUILD_WITHIN_S = 3_600.0
@@ -45,23 +45,31 @@ class Cluster:
     environment: Mapping[str, str]
     load_command: Sequence[str] = field(default_factory=tuple)
 
-    def run(self, *command: str | Path, within_s: float = _CALL_WITHIN_S) -> str:
-        """What a program prints; AssertionError with all of it where it fails."""
+    def run(
+        self,
+        *command: str | Path,
+        within_s: float = _CALL_WITHIN_S,
+        stdin: str | None = None,
+        fails: bool = False,
+        environment: Mapping[str, str] | None = None,
+    ) -> str:
+        """What a program prints, errors too where it ``fails``; AssertionError with all of it where it ends otherwise."""
         done = subprocess.run(
             [str(part) for part in command],
+            input=stdin,
             capture_output=True,
             text=True,
             timeout=within_s,
             check=False,
-            env={**os.environ, **self.environment},
+            env={**os.environ, **self.environment, **(environment or {})},
             cwd=ROOT,
         )
-        assert done.returncode == 0, f"{command}: {done.stdout[-4000:]}{done.stderr[-4000:]}"
-        return done.stdout
+        assert (done.returncode != 0) is fails, f"{command}: {done.stdout[-4000:]}{done.stderr[-4000:]}"
+        return done.stdout + (done.stderr if fails else "")
 
-    def kubectl(self, *arguments: str) -> str:
+    def kubectl(self, *arguments: str, stdin: str | None = None, fails: bool = False) -> str:
         """Run kubectl in the namespace."""
-        return self.run("kubectl", "--namespace", self.namespace, *arguments)
+        return self.run("kubectl", "--namespace", self.namespace, *arguments, stdin=stdin, fails=fails)
 
     def helm(self, *arguments: str | Path) -> str:
         """Run helm in the namespace."""

@@ -22,11 +22,18 @@ if TYPE_CHECKING:
 __all__ = ["lake_folder", "spark", "spark_environment", "spark_settings", "spark_settings_of"]
 
 
+# Most of what a short-lived JVM spends is the compiling of code that it runs a few times.
+_QUICK_JVM = {"SPARK_SUBMIT_OPTS": "-XX:TieredStopAtLevel=1"}
+# So is the code that Spark generates for each plan. Jobs that tests start as processes, and those on a cluster, have it.
+_INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
+
+
 def spark_environment(stack: LocalStack) -> dict[str, str]:
     """The environment of a job's process on a stack: two cores and a small heap."""
     return {
         **os.environ,
         **stack.environment(),
+        **_QUICK_JVM,
         "JAVA_HOME": str(java_home_for_spark(os.environ, Path.home())),
         "HEADRACE_SPARK_MASTER": "local[2]",
         "HEADRACE_SPARK_DRIVER_MEMORY_MIB": "1024",
@@ -54,7 +61,8 @@ def spark(spark_settings: SparkSettings) -> Iterator[SparkSession]:
     from headrace_spark.session import spark_session  # pyspark takes a second that unit tests need not spend
 
     os.environ.setdefault("JAVA_HOME", str(java_home_for_spark(os.environ, Path.home())))
-    with spark_session(spark_settings) as session:
+    os.environ.update(_QUICK_JVM)
+    with spark_session(spark_settings, more=_INTERPRETED) as session:
         yield session
 
 
