@@ -217,6 +217,7 @@ async def test_a_selector_finds_and_deletes(cluster: _Cluster) -> None:
     assert {frozenset(item) & {"spec", "status"} for item in bare} == {frozenset()}
     await api.delete_many(PODS, "default", labels=cluster.label, grace_s=0)
     await _until(lambda: _none_left(cluster))
+    assert (await api.list(PODS, "default", labels=cluster.label, metadata_only=True)).items == []
     with pytest.raises(ValueError, match="empty selector"):
         await api.delete_many(PODS, "default", labels="")
 

@@ -155,9 +155,9 @@ class Server:
             )
         )
         start, limit = int(query.get("continue") or 0), int(query.get("limit") or 0) or len(found)
-        items: list[Any] = found[start : start + limit]
+        items: list[Any] | None = found[start : start + limit]
         if "PartialObjectMetadataList" in request.headers.get("Accept", ""):
-            items = [{"metadata": body["metadata"]} for body in items]
+            items = [{"metadata": body["metadata"]} for body in items or ()] or None  # as a real one has it
         more = str(start + limit) if start + limit < len(found) else ""
         return _json(
             {

@@ -77,7 +77,7 @@ class HttpKubernetesApi:
         while True:
             path = _path(kind, namespace)
             page = await self._json("GET", path, deadline_s, params=params, headers=headers)
-            items += page["items"]
+            items += page["items"] or []  # null is how an API server writes an empty list of metadata
             params["continue"] = page["metadata"].get("continue") or ""
             if not params["continue"]:
                 return ObjectList(items, page["metadata"]["resourceVersion"])
