@@ -91,7 +91,7 @@ def test_a_run_waits_while_suspended_and_goes_on_after_its_driver_ran_out_of_mem
     cluster.kubectl("exec", driver["metadata"]["name"], "--", "python", "-c", _USE_UP_MEMORY, fails=True)
     body = _ended(runs, "hungry")
     first, second = attempts(body)
-    assert (first["failureClass"], first["reason"]) == ("infrastructure", "OutOfMemory")
+    assert (first["failure"], first["reason"]) == ("infrastructure", "OutOfMemory")
     assert (second["number"], second["exitCode"]) == (2, 0)
 
 

@@ -28,7 +28,7 @@ def test_an_upgrade_to_a_missing_image_and_back_leaves_a_live_run_alone(
     runs.until("no-image", lambda body: condition(body, "Stalled")[0] == "True")
     assert "not-there" in json.dumps(runs.get("no-image")["status"])
     ended = runs.reason("no-image", "SchedulingDeadlineExceeded", "InvalidConfiguration")
-    assert attempts(ended)[0]["failureClass"] == "configuration"
+    assert attempts(ended)[0]["failure"] == "configuration"
 
     cluster.helm("rollback", RELEASE, str(revision), "--wait", "--timeout=10m")
     body = runs.reason("live", "DriverSucceeded", within_s=600.0)
