@@ -18,7 +18,9 @@ _BURST = 300
 
 def _tried(cluster: Cluster, bodies: list[dict[str, object]], *, fails: bool) -> str:
     """What kubectl says of creating them all on the server without keeping any."""
-    documents = "\n---\n".join(json.dumps(body) for body in bodies)  # of a list kubectl itself refuses the whole
+    documents = "\n---\n".join(
+        json.dumps(body) for body in bodies
+    )  # of a list kubectl itself refuses the whole
     return cluster.kubectl("create", "--dry-run=server", "--filename=-", stdin=documents, fails=fails)
 
 
