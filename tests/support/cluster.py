@@ -118,7 +118,7 @@ def open_cluster(namespace: str) -> Cluster:
         )
         exports = {name: shlex.split(value)[0] for name, value in _EXPORT.findall(up.stdout)}
         exports["PATH"] = exports.get("PATH", "$PATH").replace("$PATH", os.environ["PATH"])
-        subprocess.run([Path(local) / "base-image", "--jre"], timeout=_CALL_WITHIN_S, check=True)
+        subprocess.run([Path(local) / "base-image", "--jre"], timeout=_BUILD_WITHIN_S, check=True)
         return Cluster(namespace, {**_LOCAL_BASES, **exports}, (str(Path(local) / "load"),))
     if "KUBECONFIG" in os.environ:
         return Cluster(namespace, {}, tuple(shlex.split(os.environ.get("HEADRACE_E2E_LOAD", ""))))
